@@ -1,0 +1,167 @@
+package connect
+
+import (
+	"github.com/towline/towline/offsets"
+	"github.com/towline/towline/schema"
+)
+
+// Batch is a run of records in source order, and the memory they point into.
+//
+// The caller owns it. A callee must keep neither the Batch nor a Row, a
+// Value's bytes, an Origin or a Header after it returns (invariant 7). Reset
+// makes all of that memory free for reuse, so a batch that has warmed up is
+// filled without allocating. Foreign buffers that Values point to (an event of
+// the log) are kept alive by those Values.
+type Batch struct {
+	Records []Record
+	// Pos: resume here once all of the records are durable. nil inside a
+	// transaction. A batch may have a Pos and no records: nothing happened,
+	// up to there. Of a source only.
+	Pos offsets.Position
+	// State goes with the batch: a source's is saved in the same step as Pos
+	// and is passed to Open; a sink's tells how far each partition is done
+	// (keys by offsets.MarkKey, positions by offsets.Mark) once the batch is
+	// in the target. A sink's batch without State is part of a whole that
+	// ends with one that has it.
+	State []offsets.Entry
+
+	values  slab[schema.Value]
+	bytes   slab[byte]
+	origins slab[Origin]
+	headers slab[Header]
+	size    int
+}
+
+// Slab sizes in elements: large enough that a batch has few, small enough
+// that an idle batch costs little.
+const (
+	valueSlab  = 4096
+	byteSlab   = 64 << 10
+	originSlab = 256
+	headerSlab = 256
+)
+
+// Reset empties b and keeps its memory for reuse.
+func (b *Batch) Reset() {
+	clear(b.Records)
+	clear(b.State)
+	b.Records, b.State, b.Pos, b.size = b.Records[:0], b.State[:0], nil, 0
+	b.values.reset()
+	b.bytes.rewind() // plain bytes: nothing to clear
+	b.origins.reset()
+	b.headers.reset()
+}
+
+// Swap exchanges the contents of b and o, memory and all.
+func (b *Batch) Swap(o *Batch) { *b, *o = *o, *b }
+
+// Add appends a zero Record and returns it. It is valid until the next Add.
+func (b *Batch) Add() *Record {
+	n := len(b.Records)
+	if n < cap(b.Records) {
+		b.Records = b.Records[:n+1]
+	} else {
+		b.Records = append(b.Records, Record{})
+	}
+	return &b.Records[n]
+}
+
+// NewRow returns a row of n Null values in b's memory.
+func (b *Batch) NewRow(n int) schema.Row { return b.values.take(n, valueSlab) }
+
+// Alloc returns n bytes in b's memory, with no capacity beyond them. Their
+// content is not defined.
+func (b *Batch) Alloc(n int) []byte { return b.bytes.take(n, byteSlab) }
+
+// Scratch returns an empty slice in b's memory with room for at least n bytes,
+// to append to; Keep it by passing what was appended to Use. Nothing else may
+// be allocated from b in between.
+func (b *Batch) Scratch(n int) []byte { return b.bytes.peek(n, byteSlab) }
+
+// Use keeps p, which was appended to the slice of the last Scratch, and
+// returns it. Where appending outgrew the room p has memory of its own, which
+// is as good.
+func (b *Batch) Use(p []byte) []byte { return b.bytes.keep(p) }
+
+// NewOrigin returns a zero Origin in b's memory.
+func (b *Batch) NewOrigin() *Origin { return &b.origins.take(1, originSlab)[0] }
+
+// NewHeaders returns n zero headers in b's memory.
+func (b *Batch) NewHeaders(n int) []Header { return b.headers.take(n, headerSlab) }
+
+// Grow tells b that its records point to n more bytes, its own or foreign.
+func (b *Batch) Grow(n int) { b.size += n }
+
+// Size returns the bytes that b's records point to, as told by Grow: what
+// bounds memory, not an exact count.
+func (b *Batch) Size() int { return b.size }
+
+// Keep removes the records for which keep returns false, in place.
+func (b *Batch) Keep(keep func(*Record) bool) {
+	n := 0
+	for i := range b.Records {
+		if keep(&b.Records[i]) {
+			if n != i {
+				b.Records[n] = b.Records[i]
+			}
+			n++
+		}
+	}
+	clear(b.Records[n:])
+	b.Records = b.Records[:n]
+}
+
+// slab hands out runs of T from chunks that it reuses after reset. Runs never
+// move.
+type slab[T any] struct {
+	chunks [][]T
+	cur    int // chunk in use
+	used   int // elements of it handed out
+}
+
+// reset frees everything and clears what was handed out, so that nothing old
+// is kept alive and the next run is zero.
+func (s *slab[T]) reset() {
+	for i := 0; i < s.cur && i < len(s.chunks); i++ {
+		clear(s.chunks[i])
+	}
+	if s.cur < len(s.chunks) {
+		clear(s.chunks[s.cur][:s.used])
+	}
+	s.rewind()
+}
+
+func (s *slab[T]) rewind() { s.cur, s.used = 0, 0 }
+
+func (s *slab[T]) take(n, size int) []T {
+	s.room(n, size)
+	p := s.chunks[s.cur][s.used : s.used+n : s.used+n]
+	s.used += n
+	return p
+}
+
+func (s *slab[T]) peek(n, size int) []T {
+	s.room(n, size)
+	return s.chunks[s.cur][s.used:s.used]
+}
+
+func (s *slab[T]) keep(p []T) []T {
+	c := s.chunks[s.cur]
+	if len(p) > 0 && s.used+len(p) <= len(c) && &c[s.used] == &p[0] {
+		s.used += len(p)
+		return p[:len(p):len(p)]
+	}
+	return p
+}
+
+// room makes the current chunk one with n free elements.
+func (s *slab[T]) room(n, size int) {
+	for s.cur < len(s.chunks) {
+		if s.used+n <= len(s.chunks[s.cur]) {
+			return
+		}
+		s.cur++
+		s.used = 0
+	}
+	s.chunks = append(s.chunks, make([]T, max(n, size)))
+}

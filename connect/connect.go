@@ -1,0 +1,123 @@
+package connect
+
+import (
+	"context"
+
+	"github.com/towline/towline/offsets"
+)
+
+// Source reads changes from one upstream.
+type Source interface {
+	// Open begins at from, the Pos of a batch of an earlier run; nil: at the
+	// very beginning. state is all State that earlier runs saved, ordered by
+	// key. ErrPositionLost if the upstream no longer has what follows from.
+	// A Source that failed may be opened again after Close.
+	Open(ctx context.Context, from offsets.Position, state []offsets.Entry) error
+	// Read fills b, which is empty, with at least one record or a Pos. It
+	// waits for them, and returns io.EOF at the end of a finite source. A
+	// batch ends at a transaction's end or, where the transaction is large,
+	// inside it, and then has no Pos (invariant 3).
+	Read(ctx context.Context, b *Batch) error
+	// Commit says that all up to pos is durable. It is called in order and
+	// for every Pos that was saved (invariant 2). It may run beside Read.
+	Commit(ctx context.Context, pos offsets.Position) error
+	// Head asks the upstream how far it has got by now. The answer is for
+	// Plugin.Covers. It may run beside Read.
+	Head(ctx context.Context) (offsets.Position, error)
+	// Close ends everything that Open began. It may be called beside Read,
+	// which then returns.
+	Close() error
+}
+
+// Sink writes changes to one target.
+type Sink interface {
+	// Open connects and returns the State that the target itself keeps, nil
+	// if it keeps none. What it returns wins over what the worker saved. A
+	// Sink that failed may be opened again after Close.
+	Open(ctx context.Context) ([]offsets.Entry, error)
+	// Write applies b, in order per key. It returns nil: all is durable, and
+	// so is b.State if the target keeps it (where b has no State it becomes
+	// durable together with the next batch that has); a *BatchError: all but
+	// the listed records are durable; any other error: nothing is known, and
+	// b will be written again, or the sink closed, opened and fed anew from
+	// the last State. A Sink ignores ops that it has no use for. b may have
+	// State and no records.
+	Write(ctx context.Context, b *Batch) error
+	Close() error
+}
+
+// Transform changes a batch in place: edits values, drops records with
+// Batch.Keep, routes by Topic.
+type Transform interface {
+	// Apply returns nil, a *BatchError for single records that could not be
+	// changed (they are left in b as they were), or any other error.
+	Apply(ctx context.Context, b *Batch) error
+}
+
+// Converter turns batches into messages and back. One message may hold one
+// record or many. One goroutine at a time uses a Converter, and one for each
+// direction.
+type Converter interface {
+	// Encode appends the messages of b to dst. Messages of one partition are
+	// in the order of b.
+	Encode(dst *Messages, b *Batch) error
+	// Decode appends the records of src to dst, whose values may point into
+	// the messages' memory. Records get Topic and Partition of their message.
+	Decode(dst *Batch, src []Message) error
+}
+
+// Log is a set of topics, each a number of partitions, each a durable
+// sequence of messages with rising offsets. Safe for concurrent use.
+type Log interface {
+	Topics
+	// Append writes msgs in order and then saves entries in Store, all in one
+	// atomic step where the log can (Atomic), and sets each message's Offset.
+	// All of it is durable when Append returns nil; when it fails nothing is
+	// known. Topics must exist.
+	Append(ctx context.Context, msgs []Message, entries []offsets.Entry) error
+	// Atomic reports whether Append writes all or nothing.
+	Atomic() bool
+	// OpenReader returns a Reader of all of the given partitions.
+	OpenReader(ctx context.Context, from []Cursor) (Reader, error)
+	// Store returns the log's own store of entries.
+	Store() offsets.Store
+	Close() error
+}
+
+// Topics is the part of a Log that manages topics.
+type Topics interface {
+	// CreateTopic makes a topic. If it is there with as many partitions
+	// nothing happens; with another number it is an error.
+	CreateTopic(ctx context.Context, topic string, partitions int32) error
+	// Topics returns the partitions of each topic.
+	Topics(ctx context.Context) (map[string]int32, error)
+	// Bounds returns the offset of the first message there is and the offset
+	// that the next one will get.
+	Bounds(ctx context.Context, topic string, partition int32) (first, end int64, err error)
+	// Trim drops the messages of a partition before an offset; it may keep
+	// some of them.
+	Trim(ctx context.Context, topic string, partition int32, before int64) error
+}
+
+// Cursor is a place in one partition.
+type Cursor struct {
+	Topic     string
+	Partition int32
+	// Offset of the next message. If it lies before the first message there
+	// is, or beyond the end, OpenReader and Read return ErrPositionLost.
+	Offset int64
+}
+
+// Reader reads the partitions that it was opened for.
+type Reader interface {
+	// Read appends messages to m until about maxBytes are there or no more
+	// are at hand, and waits until there is at least one. Partitions take
+	// turns; within one, messages come in order.
+	Read(ctx context.Context, m *Messages, maxBytes int) error
+	Close() error
+}
+
+// Task is work that a worker runs until it is done, fails, or ctx ends.
+type Task interface {
+	Run(ctx context.Context) error
+}

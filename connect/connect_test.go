@@ -1,0 +1,130 @@
+package connect
+
+import (
+	"testing"
+
+	"github.com/towline/towline/schema"
+)
+
+func fill(b *Batch) {
+	for range 256 {
+		r := b.Add()
+		r.Op, r.After, r.Origin = OpInsert, b.NewRow(8), b.NewOrigin()
+		for i := range r.After {
+			p := append(b.Scratch(16), "0123456789abcdef"[:i+1]...)
+			r.After[i] = schema.MakeBytes(schema.String, b.Use(p))
+		}
+	}
+}
+
+func TestBatchFillsWithoutAllocating(t *testing.T) {
+	var b Batch
+	fill(&b)
+	n := testing.AllocsPerRun(20, func() { b.Reset(); fill(&b) })
+	if n != 0 {
+		t.Fatalf("a warm batch allocates %v times", n)
+	}
+}
+
+func TestBatchResetGivesNullRows(t *testing.T) {
+	var b Batch
+	fill(&b)
+	b.Reset()
+	for range 3 {
+		for i, v := range b.NewRow(3000) {
+			if !v.IsNull() {
+				t.Fatalf("value %d of a new row is %v", i, v.Kind())
+			}
+		}
+	}
+}
+
+func TestBatchRunsDoNotOverlap(t *testing.T) {
+	var b Batch
+	var runs [][]byte
+	for i := range 5000 {
+		p := b.Alloc(i % 97)
+		for j := range p {
+			p[j] = byte(i)
+		}
+		runs = append(runs, p)
+	}
+	for i, p := range runs {
+		for _, c := range p {
+			if c != byte(i) {
+				t.Fatalf("run %d was overwritten", i)
+			}
+		}
+	}
+}
+
+func TestScratchOutgrown(t *testing.T) {
+	var b Batch
+	p := append(b.Scratch(4), make([]byte, byteSlab*2)...)
+	q := b.Use(p)
+	if len(q) != byteSlab*2 {
+		t.Fatalf("Use returned %d bytes", len(q))
+	}
+	if r := b.Alloc(8); len(r) != 8 {
+		t.Fatal("Alloc after an outgrown Scratch")
+	}
+}
+
+func TestKeep(t *testing.T) {
+	var b Batch
+	for i := range 10 {
+		b.Add().Seq = uint64(i)
+	}
+	b.Keep(func(r *Record) bool { return r.Seq%3 == 0 })
+	if len(b.Records) != 4 || b.Records[3].Seq != 9 {
+		t.Fatalf("kept %d", len(b.Records))
+	}
+}
+
+func TestKeysAreInjective(t *testing.T) {
+	key := []int{0, 1}
+	rows := []schema.Row{
+		{schema.MakeString("a"), schema.MakeString("bc")},
+		{schema.MakeString("ab"), schema.MakeString("c")},
+		{schema.MakeString(""), schema.MakeString("abc")},
+		{schema.Value{}, schema.MakeString("abc")},
+		{schema.MakeInt(1), schema.MakeUint(1)},
+		{schema.MakeUint(1), schema.MakeInt(1)},
+	}
+	seen := map[string]int{}
+	for i, r := range rows {
+		k := string(AppendKey(nil, r, key))
+		if j, ok := seen[k]; ok {
+			t.Errorf("rows %d and %d have the same key", i, j)
+		}
+		seen[k] = i
+	}
+}
+
+func TestSpread(t *testing.T) {
+	col := func(typ schema.Type, collation string) schema.Column {
+		return schema.Column{Name: "k", Type: typ, Collation: collation}
+	}
+	for _, c := range []struct {
+		t    schema.Table
+		want Spread
+	}{
+		{schema.Table{Columns: []schema.Column{col(schema.TypeBigInt, "")}, Key: []int{0}}, SpreadByKey},
+		{schema.Table{Columns: []schema.Column{col(schema.TypeBigInt, "")}}, SpreadByTable},
+		{schema.Table{Columns: []schema.Column{col(schema.TypeVarchar, "utf8mb4_0900_ai_ci")}, Key: []int{0}}, SpreadByTable},
+		{schema.Table{Columns: []schema.Column{col(schema.TypeVarchar, "utf8mb4_0900_bin")}, Key: []int{0}}, SpreadByKey},
+		{schema.Table{Columns: []schema.Column{col(schema.TypeBigInt, "")}, Key: []int{0}, Unique: [][]int{{0}}}, SpreadByTable},
+	} {
+		if got := SpreadOf(&c.t); got != c.want {
+			t.Errorf("%+v: spread %d, want %d", c.t, got, c.want)
+		}
+	}
+}
+
+func TestSplitList(t *testing.T) {
+	got := SplitList(` shop\.orders , a\,b,, c`)
+	want := []string{`shop\.orders`, "a,b", "c"}
+	if len(got) != 3 || got[0] != want[0] || got[1] != want[1] || got[2] != want[2] {
+		t.Fatalf("%q", got)
+	}
+}

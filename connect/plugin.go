@@ -1,0 +1,88 @@
+package connect
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/towline/towline/offsets"
+)
+
+// Plugin is a kind of connector, transform, predicate or converter: a name
+// that configurations use, the options it takes, and how to make one. Exactly
+// one of the constructors is set.
+type Plugin struct {
+	Name    string
+	Aliases []string // class names of well-known equivalents
+	Doc     string   // one sentence
+	Options []Option
+
+	Source    func(cfg Config, env Env) (Source, error)
+	Sink      func(cfg Config, env Env) (Sink, error)
+	Transform func(cfg Config, env Env) (Transform, error)
+	Predicate func(cfg Config, env Env) (Predicate, error)
+	Converter func(cfg Config, env Env) (Converter, error)
+
+	// Split divides the work of a source into at most max tasks; nil: one.
+	Split func(cfg Config, max int) ([]Config, error)
+	// Covers reports whether a saved Pos of this source is at or beyond a
+	// Head. Sources only.
+	Covers func(pos, head offsets.Position) bool
+	// Describe returns a position in words. Sources only.
+	Describe func(pos offsets.Position) string
+	// Check looks at the world outside (server settings, grants,
+	// reachability) and returns what is wrong. nil: nothing to check.
+	Check func(ctx context.Context, cfg Config) ([]Finding, error)
+	// Validate looks at options together, after each was checked alone.
+	Validate func(cfg Config) []Fault
+}
+
+// Predicate decides for which records a transform runs.
+type Predicate interface {
+	Test(r *Record) bool
+}
+
+// Finding is one result of a Check.
+type Finding struct {
+	OK    bool
+	Fatal bool   // the connector cannot work
+	What  string // "binlog_format is STATEMENT; row changes are not in the log"
+	Fix   string // the exact statement or deed that mends it
+}
+
+// Env is what a worker gives to a plug-in it makes. All functions are set and
+// safe for concurrent use.
+type Env struct {
+	Connector   string
+	Task        int
+	Lane, Lanes int // of a sink: this value's number, and how many there are
+	Logger      *slog.Logger
+	// Report tells the state of one table, whenever it changes or moves on.
+	Report func(TableStatus)
+	// Gauge sets a number that metrics and status show. labels are pairs.
+	Gauge func(name string, value float64, labels ...string)
+	// Drop counts records that a transform dropped (invariant 5).
+	Drop func(reason string, n int)
+}
+
+// TableState is what a source does with a table.
+type TableState string
+
+// The states.
+const (
+	TableWaiting   TableState = "waiting"   // its snapshot has not begun
+	TableCopying   TableState = "copying"   // being read by a snapshot
+	TableFollowing TableState = "following" // all of it is there; changes flow
+	TableStopped   TableState = "stopped"   // not followed any more: see Reason
+)
+
+// TableStatus is the state of one table of one source.
+type TableStatus struct {
+	Table   string // database.name
+	State   TableState
+	Reason  string // why it is stopped, and what to do
+	Rows    int64  // rows read by the snapshot
+	Total   int64  // rows that there are in all, estimated
+	Bytes   int64  // bytes read by the snapshot
+	Started int64  // of the snapshot, microseconds since 1970
+	Ended   int64  // likewise; 0: not yet
+}

@@ -1,0 +1,129 @@
+package connect
+
+import (
+	"encoding/hex"
+	"strconv"
+
+	"github.com/towline/towline/schema"
+)
+
+// Op says what a record tells of its row or table. Its values are those of
+// the Debezium envelope.
+type Op byte
+
+// The operations.
+const (
+	OpRead     Op = 'r' // the row is so: read by a snapshot. After.
+	OpInsert   Op = 'c' // After.
+	OpUpdate   Op = 'u' // Before and After, with the same key.
+	OpDelete   Op = 'd' // Before.
+	OpTruncate Op = 't' // all rows of Table are gone (TRUNCATE, DROP). No rows.
+	OpSchema   Op = 's' // from here on the rows of Table look like this. No rows.
+)
+
+// HasRow reports whether records of this op are about one row.
+func (o Op) HasRow() bool {
+	return o == OpInsert || o == OpUpdate || o == OpDelete || o == OpRead
+}
+
+// Flags of a record.
+type Flags uint8
+
+const (
+	// TxEnd: the last record of its transaction.
+	TxEnd Flags = 1 << iota
+	// KeyMoved: this delete or insert is half of an update that changed the
+	// row's key. Sources split such updates: the delete of the old key comes
+	// directly before the insert of the new one.
+	KeyMoved
+	// Unwrapped: a transform has made After the whole value (there is no
+	// envelope any more). A delete has After where the transform rewrote it,
+	// else it is a tombstone.
+	Unwrapped
+	// Reread: on an OpSchema, the rows of the table as known downstream may
+	// be wrong or missing from here on, and are to be read anew by a snapshot.
+	Reread
+)
+
+// Record is one change of one row. Rows, Origin and Headers point into the
+// memory of its Batch.
+type Record struct {
+	Op        Op
+	Flags     Flags
+	Partition int32 // of Topic; set by the worker
+	// Table is the shape of Before and After as of this change.
+	Table  *schema.Table
+	Topic  string
+	Before schema.Row // nil where the op has none
+	After  schema.Row // nil where the op has none
+	// Seq counts the row changes of one source: a replayed change has the
+	// same Seq. Its high 16 bits are an epoch, which rises when the server
+	// behind the source changes. A Read has the Seq of the last change before
+	// it, since its row is as of there.
+	Seq uint64
+	// Time of the commit at the source (of the reading, for a Read), in
+	// microseconds since 1970.
+	Time    int64
+	Origin  *Origin // where in the source; shared by the rows of an event; may be nil
+	Row     int32   // number of the row within its event
+	Headers []Header
+}
+
+// SeqEpochShift is where the epoch begins in a Seq.
+const SeqEpochShift = 48
+
+// Key returns the row that has the record's key: After, or Before of a delete.
+func (r *Record) Key() schema.Row {
+	if r.After != nil && r.Op != OpDelete {
+		return r.After
+	}
+	return r.Before
+}
+
+// Header is a name and a value that travel beside a record or message.
+type Header struct {
+	Key   string
+	Value []byte
+}
+
+// Origin tells where in its source a change was made. Strings are shared and
+// may outlive the batch.
+type Origin struct {
+	ServerID uint32
+	Thread   uint32 // connection that made the change, 0 if not known
+	SID      [16]byte
+	Tag      string // of a tagged GTID
+	GNO      int64  // 0: the transaction has no GTID
+	File     string
+	Pos      uint64 // where the event begins
+	// Time of the statement, in microseconds since 1970; whole seconds from
+	// most servers.
+	Time     int64
+	Snapshot bool
+}
+
+// AppendGTID appends the transaction's GTID as the server writes it
+// (uuid:gno or uuid:tag:gno), or nothing if it has none.
+func (o *Origin) AppendGTID(dst []byte) []byte {
+	if o.GNO == 0 {
+		return dst
+	}
+	dst = AppendUUID(dst, o.SID)
+	if o.Tag != "" {
+		dst = append(append(dst, ':'), o.Tag...)
+	}
+	return strconv.AppendInt(append(dst, ':'), o.GNO, 10)
+}
+
+// AppendUUID appends the text form of a UUID.
+func AppendUUID(dst []byte, u [16]byte) []byte {
+	for i, n := 0, 0; i < 5; i++ {
+		if i > 0 {
+			dst = append(dst, '-')
+		}
+		l := [5]int{4, 2, 2, 2, 6}[i]
+		dst = hex.AppendEncode(dst, u[n:n+l])
+		n += l
+	}
+	return dst
+}
