@@ -38,10 +38,11 @@ type Sink interface {
 	// Write applies b, in order per key. It returns nil: all is durable, and
 	// so is b.State if the target keeps it (where b has no State it becomes
 	// durable together with the next batch that has); a *BatchError: all but
-	// the listed records are durable; any other error: nothing is known, and
-	// b will be written again, or the sink closed, opened and fed anew from
-	// the last State. A Sink ignores ops that it has no use for. b may have
-	// State and no records.
+	// the listed records are durable, but b.State is not kept: it comes again,
+	// in a batch without records, once the failed ones are dead letters; any
+	// other error: nothing is known, and the sink is closed, opened and fed
+	// anew from the last State. A Sink ignores ops that it has no use for. b
+	// may have State and no records.
 	Write(ctx context.Context, b *Batch) error
 	Close() error
 }
