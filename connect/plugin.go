@@ -24,6 +24,8 @@ type Plugin struct {
 
 	// Split divides the work of a source into at most max tasks; nil: one.
 	Split func(cfg Config, max int) ([]Config, error)
+	// Lanes is how many parallel writers a sink prefers; 0 is one.
+	Lanes int
 	// Covers reports whether a saved Pos of this source is at or beyond a
 	// Head. Sources only.
 	Covers func(pos, head offsets.Position) bool

@@ -66,6 +66,7 @@ type Record struct {
 	Time    int64
 	Origin  *Origin // where in the source; shared by the rows of an event; may be nil
 	Row     int32   // number of the row within its event
+	Offset  int64   // of the message it came in; set by the worker in sink tasks
 	Headers []Header
 }
 

@@ -1,0 +1,32 @@
+// Package worker runs connectors: the two task loops that are the delivery
+// guarantee, and what surrounds them.
+//
+// # A source task
+//
+//	read -> [batches] -> transform, route, encode -> [units] -> append, commit
+//
+// Three goroutines hand a fixed set of units around a ring. The ring is the
+// only queue: it bounds memory and is the back-pressure. Appending joins all
+// units that wait into one durable step, so the group grows when the log is
+// the slowest part and stays one batch when it is not.
+//
+// # A sink task
+//
+//	read -> [units] -> decode, transform, split by key -> lanes -> done, in order -> save
+//
+// A lane is one Sink value with a goroutine of its own. Records of one key go
+// to one lane (invariant 4). A unit's memory is free again when all lanes are
+// through with it; positions are saved in unit order only (invariants 1, 3).
+//
+// # Faults
+//
+// A task that fails is closed, opened and started from what it last saved,
+// with growing pauses; see supervisor. A permanent error ends it as FAILED
+// and leaves all other tasks alone.
+//
+// # Stopping
+//
+// When the context of Run ends, reading stops, what was read is finished
+// within DrainTimeout, positions are saved, and Run returns nil. A kill is no
+// different, but for what is then read again.
+package worker

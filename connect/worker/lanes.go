@@ -1,0 +1,462 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/towline/towline/connect"
+	"github.com/towline/towline/offsets"
+	"github.com/towline/towline/schema"
+)
+
+// dispatchLoop decodes units and hands their records to the lanes.
+func (t *sinkTask) dispatchLoop(ctx context.Context, in <-chan *sinkUnit, order chan<- *sinkUnit) error {
+	defer func() {
+		for _, w := range t.works {
+			close(w)
+		}
+	}()
+	idle := time.NewTicker(idleFlush)
+	defer idle.Stop()
+	for {
+		select {
+		case u, ok := <-in:
+			if !ok {
+				return t.flushIdle(ctx)
+			}
+			begin := time.Now()
+			if err := t.decode(ctx, u); err != nil {
+				return err
+			}
+			t.meter.stage(stageDecode, time.Since(begin))
+			if err := t.dispatch(ctx, u, order); err != nil {
+				return err
+			}
+		case <-idle.C:
+			if err := t.flushIdle(ctx); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// decode fills the unit's batch, and notes where in it each message ends.
+func (t *sinkTask) decode(ctx context.Context, u *sinkUnit) error {
+	u.batch.Reset()
+	u.ends = u.ends[:0]
+	for i := range u.msgs.List {
+		m := &u.msgs.List[i]
+		begin := len(u.batch.Records)
+		if err := t.converter.Decode(&u.batch, u.msgs.List[i:i+1]); err != nil {
+			if t.dead == nil {
+				return fmt.Errorf("decode message %d of %s/%d: %w", m.Offset, m.Topic, m.Partition, err)
+			}
+			u.batch.Records = u.batch.Records[:begin]
+			if err := t.dead.message(ctx, m, "VALUE_CONVERTER", err); err != nil {
+				return err
+			}
+		}
+		for j := begin; j < len(u.batch.Records); j++ {
+			u.batch.Records[j].Offset = m.Offset
+		}
+		u.ends = append(u.ends, len(u.batch.Records))
+	}
+	return nil
+}
+
+// dispatch splits the unit's records over the lanes. Each record goes to the
+// lane of its key; lanes that get none learn of the progress later.
+func (t *sinkTask) dispatch(ctx context.Context, u *sinkUnit, order chan<- *sinkUnit) error {
+	cut := t.skipDone(u)
+	t.setState(u, cut)
+	t.meter.read(&u.batch)
+	if err := t.transform(ctx, u, cut); err != nil {
+		return err
+	}
+	u.refs.Store(1) // held until all lanes have their part
+	select {
+	case order <- u:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if err := t.split(ctx, u); err != nil {
+		return err
+	}
+	t.release(u)
+	return nil
+}
+
+// release gives back one hold on u.
+func (t *sinkTask) release(u *sinkUnit) {
+	if u.refs.Add(-1) > 0 {
+		return
+	}
+	select {
+	case t.through <- struct{}{}:
+	default: // a signal is waiting already
+	}
+}
+
+// skipDone removes records that every lane has already written (those before
+// the marks that the sinks were opened with), and returns the number of
+// records up to the last end of a transaction.
+func (t *sinkTask) skipDone(u *sinkUnit) (cut int) {
+	from, kept := 0, 0
+	for i := range u.msgs.List {
+		m := &u.msgs.List[i]
+		p := partition{m.Topic, m.Partition}
+		begin := from
+		if s, ok := t.starts[0][p]; ok && t.lanes == 1 && s.Offset == m.Offset {
+			begin = min(from+s.Index, u.ends[i])
+		}
+		from = u.ends[i]
+		kept += copy(u.batch.Records[kept:], u.batch.Records[begin:from])
+		u.ends[i] = kept
+	}
+	clear(u.batch.Records[kept:])
+	u.batch.Records = u.batch.Records[:kept]
+	for cut = kept; cut > 0 && u.batch.Records[cut-1].Flags&connect.TxEnd == 0 && u.batch.Records[cut-1].Op != connect.OpRead; cut-- {
+	}
+	return cut
+}
+
+// setState computes how far the unit takes each partition: to its last
+// message or, where transactions stay whole, to the last one that ends in it.
+func (t *sinkTask) setState(u *sinkUnit, cut int) {
+	u.state = u.state[:0]
+	if !t.whole {
+		for i := range u.msgs.List {
+			m := &u.msgs.List[i]
+			last := i+1 == len(u.msgs.List) || u.msgs.List[i+1].Partition != m.Partition || u.msgs.List[i+1].Topic != m.Topic
+			if last {
+				u.addState(partition{m.Topic, m.Partition}, offsets.Mark{Offset: m.Offset + 1})
+			}
+		}
+		return
+	}
+	begin := 0
+	for i := range u.msgs.List {
+		m := &u.msgs.List[i]
+		p := partition{m.Topic, m.Partition}
+		done := 0 // records of this message that an earlier run has written
+		if s, ok := t.starts[0][p]; ok && s.Offset == m.Offset {
+			done = s.Index
+		}
+		if cut > begin || cut == u.ends[i] && cut > 0 {
+			mark := offsets.Mark{Offset: m.Offset, Index: done + cut - begin}
+			if cut >= u.ends[i] {
+				mark = offsets.Mark{Offset: m.Offset + 1}
+			}
+			u.addState(p, mark)
+		}
+		begin = u.ends[i]
+	}
+}
+
+func (u *sinkUnit) addState(p partition, m offsets.Mark) {
+	key := offsets.MarkKey(p.topic, p.num)
+	for i := range u.state {
+		if u.state[i].Key == key {
+			u.state[i].Pos = m.Position()
+			return
+		}
+	}
+	u.state = append(u.state, offsets.Entry{Key: key, Pos: m.Position()})
+}
+
+// transform runs the chain. Where transactions stay whole, the records up to
+// cut and those behind it stay apart.
+func (t *sinkTask) transform(ctx context.Context, u *sinkUnit, cut int) error {
+	var dead func(*connect.Record, error) error
+	if t.dead != nil {
+		dead = func(r *connect.Record, err error) error { return t.dead.record(ctx, r, "TRANSFORMATION", err) }
+	}
+	if !t.whole {
+		return t.chain.apply(ctx, &u.batch, dead)
+	}
+	tail := u.batch.Records[cut:]
+	u.batch.Records = u.batch.Records[:cut:cut]
+	if err := t.chain.apply(ctx, &u.batch, dead); err != nil {
+		return err
+	}
+	u.head = append(u.head[:0], u.batch.Records...)
+	u.batch.Records = tail
+	if err := t.chain.apply(ctx, &u.batch, dead); err != nil {
+		return err
+	}
+	u.tail = u.batch.Records
+	return nil
+}
+
+// split sends the records to their lanes.
+func (t *sinkTask) split(ctx context.Context, u *sinkUnit) error {
+	switch {
+	case t.whole:
+		return t.splitWhole(ctx, u)
+	case t.lanes == 1:
+		return t.send(ctx, u, 0, u.batch.Records, u.state)
+	}
+	if u.parts == nil {
+		u.parts, u.sent = make([][]connect.Record, t.lanes), make([]int, t.lanes)
+	}
+	for i := range u.parts {
+		u.parts[i], u.sent[i] = u.parts[i][:0], 0
+	}
+	if err := t.partByLane(ctx, u); err != nil {
+		return err
+	}
+	return t.sendParts(ctx, u, u.state)
+}
+
+// partByLane sorts the unit's records into parts. A record that concerns all
+// rows of a table whose rows are spread waits until every lane has done what
+// came before.
+func (t *sinkTask) partByLane(ctx context.Context, u *sinkUnit) error {
+	var table *schema.Table
+	var spread connect.Spread
+	for i := range u.batch.Records {
+		r := &u.batch.Records[i]
+		if r.Table != table {
+			table, spread = r.Table, connect.SpreadOf(r.Table)
+		}
+		if !r.Op.HasRow() {
+			if err := t.barrier(ctx, u, r); err != nil {
+				return err
+			}
+			continue
+		}
+		var h uint64
+		h, t.buf = r.Hash(spread, t.buf)
+		lane := int(h % uint64(t.lanes))
+		if !t.doneBefore(lane, r) {
+			u.parts[lane] = append(u.parts[lane], *r)
+		}
+	}
+	return nil
+}
+
+// doneBefore reports whether a lane had written r before the task was opened:
+// after a kill the lanes are not all equally far.
+func (t *sinkTask) doneBefore(lane int, r *connect.Record) bool {
+	m, ok := t.starts[lane][partition{r.Topic, r.Partition}]
+	return ok && r.Offset < m.Offset
+}
+
+// barrier lets all lanes finish, has each lane that has not had r yet be told
+// of it by lane 0 alone, and lets them go on.
+func (t *sinkTask) barrier(ctx context.Context, u *sinkUnit, r *connect.Record) error {
+	if t.doneBefore(0, r) {
+		return nil
+	}
+	if err := t.sendParts(ctx, u, nil); err != nil {
+		return err
+	}
+	if err := t.fence(ctx); err != nil {
+		return err
+	}
+	u.parts[0] = append(u.parts[0], *r)
+	if err := t.sendParts(ctx, u, nil); err != nil {
+		return err
+	}
+	return t.fence(ctx)
+}
+
+// fence waits until all lanes have done what they were given.
+func (t *sinkTask) fence(ctx context.Context) error {
+	reached := make(chan struct{}, t.lanes)
+	for _, w := range t.works {
+		select {
+		case w <- laneWork{fence: reached}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	for range t.lanes {
+		select {
+		case <-reached:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// sendParts sends what of the parts was not sent yet.
+func (t *sinkTask) sendParts(ctx context.Context, u *sinkUnit, state []offsets.Entry) error {
+	for lane := range t.lanes {
+		records := u.parts[lane][u.sent[lane]:]
+		u.sent[lane] = len(u.parts[lane])
+		if len(records) == 0 {
+			for _, e := range state {
+				t.pending[lane][e.Key] = e.Pos
+			}
+			continue
+		}
+		if err := t.send(ctx, u, lane, records, state); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *sinkTask) splitWhole(ctx context.Context, u *sinkUnit) error {
+	if len(u.state) > 0 {
+		if err := t.send(ctx, u, 0, u.head, u.state); err != nil {
+			return err
+		}
+	}
+	if len(u.tail) > 0 {
+		return t.send(ctx, u, 0, u.tail, nil)
+	}
+	return nil
+}
+
+// send queues work for a lane, with the State that it has missed.
+func (t *sinkTask) send(ctx context.Context, u *sinkUnit, lane int, records []connect.Record, state []offsets.Entry) error {
+	if len(state) > 0 && len(t.pending[lane]) > 0 {
+		for _, e := range state {
+			delete(t.pending[lane], e.Key)
+		}
+		state = append([]offsets.Entry(nil), state...)
+		for k, p := range t.pending[lane] {
+			state = append(state, offsets.Entry{Key: k, Pos: p})
+		}
+		clear(t.pending[lane])
+	}
+	if u != nil {
+		u.refs.Add(1)
+	}
+	select {
+	case t.works[lane] <- laneWork{unit: u, records: records, state: state}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// flushIdle gives lanes the State that they have missed.
+func (t *sinkTask) flushIdle(ctx context.Context) error {
+	for lane := range t.lanes {
+		if len(t.pending[lane]) == 0 {
+			continue
+		}
+		var state []offsets.Entry
+		for k, p := range t.pending[lane] {
+			state = append(state, offsets.Entry{Key: k, Pos: p})
+		}
+		clear(t.pending[lane])
+		if err := t.send(ctx, nil, lane, nil, state); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// laneLoop writes what one lane is given.
+func (t *sinkTask) laneLoop(ctx context.Context, lane int) error {
+	var b connect.Batch
+	sink := t.sinks[lane]
+	for w := range t.works[lane] {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if w.fence != nil {
+			w.fence <- struct{}{}
+			continue
+		}
+		b.Records, b.State = w.records, w.state
+		begin := time.Now()
+		if err := t.write(ctx, sink, &b); err != nil {
+			return err
+		}
+		t.meter.stage(stageWrite, time.Since(begin))
+		if w.unit != nil {
+			t.release(w.unit)
+		}
+	}
+	return nil
+}
+
+// write has the sink write b. Records that it refuses become dead letters.
+func (t *sinkTask) write(ctx context.Context, sink connect.Sink, b *connect.Batch) error {
+	err := sink.Write(ctx, b)
+	var be *connect.BatchError
+	if err == nil || !errors.As(err, &be) {
+		t.meter.wrote(b, err)
+		return wrapWrite(err)
+	}
+	t.meter.wrote(b, err)
+	if t.dead == nil {
+		return wrapWrite(err)
+	}
+	for _, f := range be.Failed {
+		if err := t.dead.record(ctx, &b.Records[f.Index], "TASK_PUT", f.Err); err != nil {
+			return err
+		}
+	}
+	if len(b.State) == 0 {
+		return nil
+	}
+	b.Records = nil
+	return wrapWrite(sink.Write(ctx, b))
+}
+
+func wrapWrite(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("write: %w", err)
+}
+
+// finishLoop takes units that all lanes are through with, in order, saves how
+// far the task has got, and frees the units.
+func (t *sinkTask) finishLoop(ctx context.Context, order <-chan *sinkUnit, free chan<- *sinkUnit) error {
+	unsaved := map[string]offsets.Position{}
+	tick := time.NewTicker(idleFlush)
+	defer tick.Stop()
+	for u := range order {
+		for u.refs.Load() > 0 {
+			select {
+			case <-t.through:
+			case <-tick.C:
+				if err := t.save(ctx, unsaved); err != nil {
+					return err
+				}
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		for _, e := range u.state {
+			unsaved[e.Key] = e.Pos
+		}
+		t.progress.finished(u)
+		free <- u
+		select {
+		case <-tick.C:
+			if err := t.save(ctx, unsaved); err != nil {
+				return err
+			}
+		default:
+		}
+	}
+	return t.save(ctx, unsaved)
+}
+
+func (t *sinkTask) save(ctx context.Context, unsaved map[string]offsets.Position) error {
+	if len(unsaved) == 0 {
+		return nil
+	}
+	entries := make([]offsets.Entry, 0, len(unsaved))
+	for k, p := range unsaved {
+		entries = append(entries, offsets.Entry{Key: t.prefix + k, Pos: p})
+	}
+	if err := t.log.Store().Save(ctx, entries...); err != nil { // invariant 1: the target has it
+		return fmt.Errorf("save position: %w", err)
+	}
+	clear(unsaved)
+	return nil
+}

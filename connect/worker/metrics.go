@@ -1,0 +1,199 @@
+package worker
+
+import (
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/towline/towline/connect"
+)
+
+// Stages of a task, as metrics name them.
+const (
+	stageRead   = "read"
+	stageEncode = "encode"
+	stageDecode = "decode"
+	stageWrite  = "write"
+)
+
+// Metrics are the numbers of all tasks of a worker, in Prometheus form. Safe
+// for concurrent use.
+type Metrics struct {
+	reg     *prometheus.Registry
+	records *prometheus.CounterVec // connector task table what
+	bytes   *prometheus.CounterVec // connector task what
+	dead    *prometheus.CounterVec // connector task
+	dropped *prometheus.CounterVec // connector task reason
+	stages  *prometheus.CounterVec // connector task stage
+	batches *prometheus.CounterVec // connector task stage
+	starts  *prometheus.CounterVec // connector task
+	lag     *prometheus.GaugeVec   // connector task
+
+	mu     sync.Mutex
+	gauges map[string]*prometheus.GaugeVec
+}
+
+// NewMetrics returns Metrics that reg shows.
+func NewMetrics(reg *prometheus.Registry) *Metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "towline", Name: name, Help: help},
+			append([]string{"connector", "task"}, labels...))
+		reg.MustRegister(c)
+		return c
+	}
+	m := &Metrics{
+		reg:     reg,
+		records: counter("records_total", "Records read, written and failed, by table.", "table", "what"),
+		bytes:   counter("bytes_total", "Bytes read from the source or the log, and written to the log.", "what"),
+		dead:    counter("dead_letters_total", "Records written to the dead-letter topic."),
+		dropped: counter("dropped_records_total", "Records that a transform dropped.", "reason"),
+		stages:  counter("stage_seconds_total", "Time spent in each stage of a task; reading includes waiting for the source.", "stage"),
+		batches: counter("stage_batches_total", "Batches that went through each stage of a task.", "stage"),
+		starts:  counter("task_starts_total", "Times a task was started."),
+		gauges:  map[string]*prometheus.GaugeVec{},
+	}
+	m.lag = prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "towline", Name: "lag_seconds",
+		Help: "Seconds between the commit at the source of the last record handled and its handling here."}, []string{"connector", "task"})
+	reg.MustRegister(m.lag)
+	return m
+}
+
+// gauge sets a gauge that a plug-in has made up. labels are pairs; a name has
+// the same label names each time.
+func (m *Metrics) gauge(id taskID, name string, value float64, labels ...string) {
+	names, values := []string{"connector", "task"}, []string{id.connector, itoa(id.task)}
+	for i := 0; i+1 < len(labels); i += 2 {
+		names, values = append(names, labels[i]), append(values, labels[i+1])
+	}
+	m.mu.Lock()
+	g, ok := m.gauges[name]
+	if !ok {
+		g = prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "towline", Name: strings.ReplaceAll(name, ".", "_"),
+			Help: "Reported by a connector."}, names)
+		if m.reg.Register(g) != nil {
+			g = nil // the name is taken by another metric: leave that alone
+		}
+		m.gauges[name] = g
+	}
+	m.mu.Unlock()
+	if g != nil {
+		if c, err := g.GetMetricWithLabelValues(values...); err == nil {
+			c.Set(value)
+		}
+	}
+}
+
+// meter counts for one task.
+type meter struct {
+	m      *Metrics
+	id     taskID
+	task   string
+	mu     sync.Mutex
+	stageT map[string]prometheus.Counter
+	stageN map[string]prometheus.Counter
+	tables map[string]prometheus.Counter // what and table
+	total  totals
+}
+
+// totals are the records that one task has handled in this process.
+type totals struct {
+	Read    int64 `json:"read"`
+	Written int64 `json:"written"`
+	Failed  int64 `json:"failed"`
+	Dead    int64 `json:"dead_letters"`
+}
+
+func newMeter(m *Metrics, id taskID) *meter {
+	return &meter{m: m, id: id, task: itoa(id.task), stageT: map[string]prometheus.Counter{},
+		stageN: map[string]prometheus.Counter{}, tables: map[string]prometheus.Counter{}}
+}
+
+func (t *meter) stage(name string, d time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.stageT[name] == nil {
+		t.stageT[name] = t.m.stages.WithLabelValues(t.id.connector, t.task, name)
+		t.stageN[name] = t.m.batches.WithLabelValues(t.id.connector, t.task, name)
+	}
+	t.stageT[name].Add(d.Seconds())
+	t.stageN[name].Inc()
+}
+
+func (t *meter) read(b *connect.Batch) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.total.Read += int64(len(b.Records))
+	t.count(b.Records, "read")
+	t.m.bytes.WithLabelValues(t.id.connector, t.task, "read").Add(float64(b.Size()))
+}
+
+func (t *meter) written(b *connect.Batch, bytes int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.total.Written += int64(len(b.Records))
+	t.count(b.Records, "written")
+	t.m.bytes.WithLabelValues(t.id.connector, t.task, "written").Add(float64(bytes))
+	t.lag(b)
+}
+
+// wrote counts what a sink did with b.
+func (t *meter) wrote(b *connect.Batch, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	failed := failures(err)
+	if failed < 0 { // nothing is known: it comes again
+		return
+	}
+	t.total.Failed += int64(failed)
+	t.total.Written += int64(len(b.Records) - failed)
+	t.count(b.Records, "written")
+	t.lag(b)
+}
+
+func (t *meter) dead(n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.total.Dead += int64(n)
+	t.m.dead.WithLabelValues(t.id.connector, t.task).Add(float64(n))
+}
+
+func (t *meter) drop(reason string, n int) {
+	t.m.dropped.WithLabelValues(t.id.connector, t.task, reason).Add(float64(n))
+}
+
+// count adds runs of records of one table at once.
+func (t *meter) count(records []connect.Record, what string) {
+	for i := 0; i < len(records); {
+		table := records[i].Table
+		j := i + 1
+		for j < len(records) && records[j].Table == table {
+			j++
+		}
+		name := ""
+		if table != nil {
+			name = table.String()
+		}
+		key := what + "\x00" + name
+		c := t.tables[key]
+		if c == nil {
+			c = t.m.records.WithLabelValues(t.id.connector, t.task, name, what)
+			t.tables[key] = c
+		}
+		c.Add(float64(j - i))
+		i = j
+	}
+}
+
+func (t *meter) lag(b *connect.Batch) {
+	if n := len(b.Records); n > 0 && b.Records[n-1].Time > 0 {
+		t.m.lag.WithLabelValues(t.id.connector, t.task).Set(time.Since(time.UnixMicro(b.Records[n-1].Time)).Seconds())
+	}
+}
+
+func (t *meter) totals() totals {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.total
+}

@@ -1,0 +1,83 @@
+package worker
+
+import (
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/towline/towline/connect"
+	"github.com/towline/towline/offsets"
+)
+
+// progress is how far a task has got, for status and for those who wait.
+// Safe for concurrent use. It observes and never decides.
+type progress struct {
+	mu     sync.Mutex
+	pos    offsets.Position // of a source: what is saved
+	marks  map[partition]offsets.Mark
+	time   int64 // commit time of the last record that is through, microseconds
+	tables map[string]connect.TableStatus
+}
+
+func newProgress() *progress {
+	return &progress{marks: map[partition]offsets.Mark{}, tables: map[string]connect.TableStatus{}}
+}
+
+func (p *progress) opened(pos offsets.Position) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pos = append(offsets.Position(nil), pos...)
+}
+
+func (p *progress) saved(pos offsets.Position) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pos = append(p.pos[:0], pos...)
+}
+
+func (p *progress) begin(part partition, m offsets.Mark) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.marks[part] = m
+}
+
+// finished notes a unit that all lanes are through with.
+func (p *progress) finished(u *sinkUnit) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range u.state {
+		topic, num, err := offsets.ParseMarkKey(u.state[i].Key)
+		if err != nil {
+			continue
+		}
+		if m, err := offsets.ParseMark(u.state[i].Pos); err == nil {
+			p.marks[partition{topic, num}] = m
+		}
+	}
+	if n := len(u.msgs.List); n > 0 {
+		p.time = u.msgs.List[n-1].Time
+	}
+}
+
+func (p *progress) report(s connect.TableStatus) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tables[s.Table] = s
+}
+
+// snapshot returns copies of what p holds.
+func (p *progress) snapshot() (pos offsets.Position, marks map[partition]offsets.Mark, tables map[string]connect.TableStatus) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append(offsets.Position(nil), p.pos...), maps.Clone(p.marks), maps.Clone(p.tables)
+}
+
+// lastTime returns the commit time of the last record that is through.
+func (p *progress) lastTime() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.time == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(p.time)
+}

@@ -1,0 +1,345 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/towline/towline/connect"
+	"github.com/towline/towline/offsets"
+)
+
+const (
+	sinkUnits     = 4       // units in a sink's ring
+	sinkReadBytes = 2 << 20 // message bytes to read into one unit
+	topicsEvery   = time.Second
+	idleFlush     = 500 * time.Millisecond // until idle lanes learn of progress, and until it is saved
+)
+
+// partition names one partition of one topic.
+type partition struct {
+	topic string
+	num   int32
+}
+
+// sinkTask moves records from the log into one target.
+type sinkTask struct {
+	id        taskID
+	makeSink  func(lane int) (connect.Sink, error)
+	lanes     int
+	chain     *chain
+	converter connect.Converter
+	log       connect.Log
+	wants     func(topic string) bool
+	whole     bool         // transaction.mode=source
+	dead      *deadLetters // nil: errors are not tolerated
+	meter     *meter
+	progress  *progress
+	logger    *slog.Logger
+
+	prefix string
+	sinks  []connect.Sink
+	works  []chan laneWork
+	// starts holds where each lane begins in each partition, as Open told.
+	starts []map[partition]offsets.Mark
+	keeps  bool // the target keeps State itself
+	// next is where reading goes on; owned by the reading goroutine while it
+	// runs.
+	next map[partition]offsets.Mark
+	// pending is State that a lane has not been given yet, because units had
+	// no records for it; owned by the dispatching goroutine.
+	pending []map[string]offsets.Position
+	buf     []byte
+	// through is signalled when all lanes are through with a unit.
+	through chan struct{}
+}
+
+// sinkUnit is a run of messages on its way through the lanes.
+type sinkUnit struct {
+	msgs  connect.Messages
+	batch connect.Batch
+	ends  []int // after message i, the batch has ends[i] records
+	state []offsets.Entry
+	parts [][]connect.Record // by lane; what of it was sent already, in sent
+	sent  []int
+	head  []connect.Record // where transactions stay whole: records up to
+	tail  []connect.Record // the last end of one, and those behind it
+	refs  atomic.Int32
+}
+
+// laneWork is what a lane does next: records to write and State to keep, or
+// to say that it has come this far.
+type laneWork struct {
+	unit    *sinkUnit // nil for State alone
+	records []connect.Record
+	state   []offsets.Entry
+	fence   chan<- struct{}
+}
+
+// Run moves records until ctx ends or something fails.
+func (t *sinkTask) Run(ctx context.Context) (err error) {
+	defer func() {
+		if cerr := t.closeSinks(); err == nil && cerr != nil {
+			err = fmt.Errorf("close sink: %w", cerr)
+		}
+	}()
+	if err := t.openSinks(ctx); err != nil {
+		return err
+	}
+	if err := t.loadMarks(ctx); err != nil {
+		return err
+	}
+	t.progress.opened(nil)
+	return t.pump(ctx)
+}
+
+func (t *sinkTask) openSinks(ctx context.Context) error {
+	t.sinks = nil
+	t.starts = make([]map[partition]offsets.Mark, t.lanes)
+	t.pending = make([]map[string]offsets.Position, t.lanes)
+	t.keeps = false
+	for i := range t.lanes {
+		t.starts[i] = map[partition]offsets.Mark{}
+		t.pending[i] = map[string]offsets.Position{}
+		s, err := t.makeSink(i)
+		if err != nil {
+			return err
+		}
+		t.sinks = append(t.sinks, s)
+		entries, err := s.Open(ctx)
+		if err != nil {
+			return fmt.Errorf("open sink: %w", err)
+		}
+		t.keeps = t.keeps || entries != nil
+		if err := addMarks(t.starts[i], entries); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func addMarks(marks map[partition]offsets.Mark, entries []offsets.Entry) error {
+	for _, e := range entries {
+		topic, num, err := offsets.ParseMarkKey(e.Key)
+		if err != nil {
+			return err
+		}
+		if marks[partition{topic, num}], err = offsets.ParseMark(e.Pos); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loadMarks finds where to begin. A target that keeps State wins over what
+// was saved here, also where it has none: then it is empty.
+func (t *sinkTask) loadMarks(ctx context.Context) error {
+	t.prefix = offsets.SinkKey(t.id.connector, t.id.task)
+	t.next = map[partition]offsets.Mark{}
+	if t.keeps {
+		return nil
+	}
+	entries, err := t.log.Store().Load(ctx, t.prefix)
+	if err != nil {
+		return fmt.Errorf("load position: %w", err)
+	}
+	for i := range entries {
+		entries[i].Key = entries[i].Key[len(t.prefix):]
+	}
+	for i := range t.starts {
+		if err := addMarks(t.starts[i], entries); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *sinkTask) closeSinks() error {
+	var errs []error
+	for _, s := range t.sinks {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// start returns where reading of p begins: at the lane that is furthest
+// behind.
+func (t *sinkTask) start(p partition, first int64) offsets.Mark {
+	var start offsets.Mark
+	for i := range t.starts {
+		m, ok := t.starts[i][p]
+		if !ok {
+			m = offsets.Mark{Offset: first}
+		}
+		if i == 0 || m.Before(start) {
+			start = m
+		}
+	}
+	return start
+}
+
+// pump runs the stages. When ctx ends reading stops and the others finish
+// what is in the ring; when one fails all stop at once.
+func (t *sinkTask) pump(ctx context.Context) error {
+	free := make(chan *sinkUnit, sinkUnits)
+	full := make(chan *sinkUnit, sinkUnits)
+	order := make(chan *sinkUnit, sinkUnits)
+	for range sinkUnits {
+		free <- new(sinkUnit)
+	}
+	t.through = make(chan struct{}, 1)
+	t.works = make([]chan laneWork, t.lanes)
+	for i := range t.works {
+		t.works[i] = make(chan laneWork, 2*sinkUnits)
+	}
+	drain, stop := drainContext(ctx)
+	defer stop()
+	g, gctx := errgroup.WithContext(drain)
+	g.Go(func() error {
+		defer close(full)
+		rctx, cancel := both(ctx, gctx)
+		defer cancel()
+		return t.readLoop(rctx, free, full)
+	})
+	g.Go(func() error {
+		defer close(order)
+		return t.dispatchLoop(gctx, full, order)
+	})
+	for i := range t.lanes {
+		g.Go(func() error { return t.laneLoop(gctx, i) })
+	}
+	g.Go(func() error { return t.finishLoop(gctx, order, free) })
+	err := g.Wait()
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// readLoop reads messages into free units. It opens its reader anew when
+// topics have come that the task is to read.
+func (t *sinkTask) readLoop(ctx context.Context, free chan *sinkUnit, out chan<- *sinkUnit) error {
+	for ctx.Err() == nil {
+		cursors, err := t.discover(ctx)
+		if err != nil {
+			return err
+		}
+		if len(cursors) == 0 {
+			sleep(ctx, topicsEvery)
+			continue
+		}
+		if err := t.readTopics(ctx, cursors, free, out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// discover returns a cursor for each partition to read, and begins those
+// that are new.
+func (t *sinkTask) discover(ctx context.Context) ([]connect.Cursor, error) {
+	all, err := t.log.Topics(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("list topics: %w", err)
+	}
+	total := 0
+	for topic, n := range all {
+		if !t.wants(topic) {
+			continue
+		}
+		total += int(n)
+		for i := range n {
+			p := partition{topic, i}
+			if _, ok := t.next[p]; ok {
+				continue
+			}
+			first, _, err := t.log.Bounds(ctx, topic, i)
+			if err != nil {
+				return nil, fmt.Errorf("bounds of %s/%d: %w", topic, i, err)
+			}
+			t.next[p] = t.start(p, first)
+			t.progress.begin(p, t.next[p])
+		}
+	}
+	if t.whole && total > 1 {
+		return nil, connect.Permanent(fmt.Errorf("transaction.mode=source needs one topic of one partition, but %d partitions match; "+
+			"let the source write all of its tables to one topic (topic.layout=single)", total))
+	}
+	cursors := make([]connect.Cursor, 0, len(t.next))
+	for p, m := range t.next {
+		cursors = append(cursors, connect.Cursor{Topic: p.topic, Partition: p.num, Offset: m.Offset})
+	}
+	return cursors, nil
+}
+
+// readTopics reads the partitions of cursors until ctx ends or there are
+// more of them.
+func (t *sinkTask) readTopics(ctx context.Context, cursors []connect.Cursor, free chan *sinkUnit, out chan<- *sinkUnit) error {
+	r, err := t.log.OpenReader(ctx, cursors)
+	if err != nil {
+		return fmt.Errorf("open reader: %w", err)
+	}
+	defer r.Close()
+	rctx, cancel := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { t.watchTopics(rctx, len(cursors), cancel) })
+	defer watch.Wait()
+	defer cancel()
+	for {
+		var u *sinkUnit
+		select {
+		case u = <-free:
+		case <-rctx.Done():
+			return nil
+		}
+		u.msgs.Reset()
+		begin := time.Now()
+		if err := r.Read(rctx, &u.msgs, sinkReadBytes); err != nil {
+			if rctx.Err() != nil {
+				free <- u
+				return nil
+			}
+			return fmt.Errorf("read from log: %w", err)
+		}
+		t.meter.stage(stageRead, time.Since(begin))
+		for i := range u.msgs.List {
+			m := &u.msgs.List[i]
+			t.next[partition{m.Topic, m.Partition}] = offsets.Mark{Offset: m.Offset + 1}
+		}
+		select {
+		case out <- u:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// watchTopics calls changed when the number of partitions to read is not n
+// any more.
+func (t *sinkTask) watchTopics(ctx context.Context, n int, changed func()) {
+	for sleep(ctx, topicsEvery) {
+		all, err := t.log.Topics(ctx)
+		if err != nil {
+			continue // the reader will meet the same fault and report it
+		}
+		total := 0
+		for topic, parts := range all {
+			if t.wants(topic) {
+				total += int(parts)
+			}
+		}
+		if total != n {
+			changed()
+			return
+		}
+	}
+}

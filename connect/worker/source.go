@@ -1,0 +1,333 @@
+package worker
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/towline/towline/connect"
+	"github.com/towline/towline/offsets"
+)
+
+const (
+	sourceUnits = 6        // units in a source's ring
+	joinUnits   = 4        // the most units that one append joins
+	joinBytes   = 16 << 20 // the most message bytes that one append joins
+)
+
+// Keys within a source task's prefix.
+const (
+	posKey   = "pos"
+	seqKey   = "seq"
+	stateKey = "state/"
+)
+
+// sourceTask moves the changes of one source into the log.
+type sourceTask struct {
+	id         taskID
+	source     connect.Source
+	chain      *chain
+	converter  connect.Converter
+	log        connect.Log
+	dead       *deadLetters // nil: errors are not tolerated
+	partitions int32        // of topics that it makes
+	meter      *meter
+	progress   *progress
+	logger     *slog.Logger
+
+	prefix string
+	// skip is the highest Seq in the log when the task was opened: changes up
+	// to there are being read again and are dropped.
+	skip   uint64
+	topics map[string]int32
+	buf    []byte
+}
+
+// sourceUnit is one batch on its way round the ring.
+type sourceUnit struct {
+	batch connect.Batch
+	msgs  connect.Messages
+	seq   uint64 // highest of the batch's changes; 0: none
+	took  [3]time.Duration
+}
+
+// Run moves changes until ctx ends, the source does (io.EOF), or something
+// fails.
+func (t *sourceTask) Run(ctx context.Context) error {
+	from, state, err := t.load(ctx)
+	if err != nil {
+		return err
+	}
+	if err := t.source.Open(ctx, from, state); err != nil {
+		return fmt.Errorf("open source: %w", err)
+	}
+	t.progress.opened(from)
+	err = t.pump(ctx)
+	if cerr := t.source.Close(); err == nil && cerr != nil {
+		err = fmt.Errorf("close source: %w", cerr)
+	}
+	return err
+}
+
+func (t *sourceTask) load(ctx context.Context) (from offsets.Position, state []offsets.Entry, err error) {
+	t.prefix = offsets.SourceKey(t.id.connector, t.id.task)
+	entries, err := t.log.Store().Load(ctx, t.prefix)
+	if err != nil {
+		return nil, nil, fmt.Errorf("load position: %w", err)
+	}
+	for _, e := range entries {
+		key := e.Key[len(t.prefix):]
+		switch {
+		case key == posKey:
+			from = e.Pos
+		case key == seqKey:
+			t.skip, _ = binary.Uvarint(e.Pos)
+		case len(key) > len(stateKey) && key[:len(stateKey)] == stateKey:
+			state = append(state, offsets.Entry{Key: key[len(stateKey):], Pos: e.Pos})
+		}
+	}
+	if t.topics, err = t.log.Topics(ctx); err != nil {
+		return nil, nil, fmt.Errorf("list topics: %w", err)
+	}
+	return from, state, nil
+}
+
+// pump runs the three stages. When ctx ends the first stops and the others
+// finish what is in the ring; when one fails all stop at once.
+func (t *sourceTask) pump(ctx context.Context) error {
+	free := make(chan *sourceUnit, sourceUnits)
+	encode := make(chan *sourceUnit, sourceUnits)
+	write := make(chan *sourceUnit, sourceUnits)
+	for range sourceUnits {
+		free <- new(sourceUnit)
+	}
+	drain, stop := drainContext(ctx)
+	defer stop()
+	g, gctx := errgroup.WithContext(drain)
+	g.Go(func() error {
+		defer close(encode)
+		rctx, cancel := both(ctx, gctx)
+		defer cancel()
+		return t.readLoop(rctx, free, encode)
+	})
+	g.Go(func() error {
+		defer close(write)
+		return t.encodeLoop(gctx, encode, write)
+	})
+	g.Go(func() error { return t.appendLoop(gctx, write, free) })
+	err := g.Wait()
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+func (t *sourceTask) readLoop(ctx context.Context, free <-chan *sourceUnit, out chan<- *sourceUnit) error {
+	for {
+		var u *sourceUnit
+		select {
+		case u = <-free:
+		case <-ctx.Done():
+			return nil
+		}
+		u.batch.Reset()
+		u.msgs.Reset()
+		begin := time.Now()
+		if err := t.source.Read(ctx, &u.batch); err != nil {
+			if ctx.Err() != nil || errors.Is(err, io.EOF) {
+				return nil
+			}
+			return fmt.Errorf("read: %w", err)
+		}
+		t.meter.stage(stageRead, time.Since(begin))
+		t.meter.read(&u.batch)
+		select {
+		case out <- u:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (t *sourceTask) encodeLoop(ctx context.Context, in <-chan *sourceUnit, out chan<- *sourceUnit) error {
+	for u := range in {
+		begin := time.Now()
+		if err := t.encode(ctx, u); err != nil {
+			return err
+		}
+		t.meter.stage(stageEncode, time.Since(begin))
+		select {
+		case out <- u:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (t *sourceTask) encode(ctx context.Context, u *sourceUnit) error {
+	u.seq = t.dropRepeats(&u.batch)
+	if len(u.batch.Records) == 0 {
+		return nil
+	}
+	if err := t.chain.apply(ctx, &u.batch, t.deadRecord(ctx)); err != nil {
+		return err
+	}
+	if err := t.route(ctx, &u.batch); err != nil {
+		return err
+	}
+	if err := t.converter.Encode(&u.msgs, &u.batch); err != nil {
+		if err = takeOut(&u.batch, err, t.deadRecord(ctx)); err != nil {
+			return fmt.Errorf("encode: %w", err)
+		}
+		u.msgs.Reset()
+		if err := t.converter.Encode(&u.msgs, &u.batch); err != nil {
+			return fmt.Errorf("encode: %w", err)
+		}
+	}
+	return nil
+}
+
+func (t *sourceTask) deadRecord(ctx context.Context) func(*connect.Record, error) error {
+	if t.dead == nil {
+		return nil
+	}
+	return func(r *connect.Record, err error) error { return t.dead.record(ctx, r, "TRANSFORMATION", err) }
+}
+
+// dropRepeats removes changes that an earlier run has already appended, of a
+// transaction whose end it did not reach, and returns the highest Seq of the
+// changes.
+func (t *sourceTask) dropRepeats(b *connect.Batch) uint64 {
+	var last uint64
+	repeats := false
+	for i := range b.Records {
+		if r := &b.Records[i]; isChange(r) {
+			last = max(last, r.Seq)
+			repeats = repeats || r.Seq <= t.skip
+		}
+	}
+	if repeats {
+		b.Keep(func(r *connect.Record) bool { return !isChange(r) || r.Seq > t.skip })
+	} else if last > 0 {
+		t.skip = 0 // the repeats are behind us
+	}
+	return last
+}
+
+func isChange(r *connect.Record) bool { return r.Op.HasRow() && r.Op != connect.OpRead }
+
+// route makes topics and gives each record its partition.
+func (t *sourceTask) route(ctx context.Context, b *connect.Batch) error {
+	var topic string
+	var n int32
+	for i := range b.Records {
+		r := &b.Records[i]
+		if r.Topic != topic || n == 0 {
+			topic = r.Topic
+			var err error
+			if n, err = t.partitionsOf(ctx, topic); err != nil {
+				return err
+			}
+		}
+		if n == 1 {
+			r.Partition = 0
+			continue
+		}
+		if r.Op == connect.OpTruncate {
+			return connect.Permanent(fmt.Errorf("table %s was emptied (TRUNCATE or DROP), which topic %s with its %d partitions cannot carry in order; "+
+				"give its rows a topic with one partition", r.Table, topic, n))
+		}
+		if r.Op == connect.OpSchema {
+			r.Partition = 0
+			continue
+		}
+		var h uint64
+		h, t.buf = r.Hash(connect.SpreadOf(r.Table), t.buf)
+		r.Partition = int32(h % uint64(n))
+	}
+	return nil
+}
+
+func (t *sourceTask) partitionsOf(ctx context.Context, topic string) (int32, error) {
+	if n, ok := t.topics[topic]; ok {
+		return n, nil
+	}
+	if err := t.log.CreateTopic(ctx, topic, t.partitions); err != nil {
+		return 0, fmt.Errorf("create topic %s: %w", topic, err)
+	}
+	t.topics[topic] = t.partitions
+	return t.partitions, nil
+}
+
+func (t *sourceTask) appendLoop(ctx context.Context, in <-chan *sourceUnit, free chan<- *sourceUnit) error {
+	var units []*sourceUnit
+	var msgs []connect.Message
+	var entries []offsets.Entry
+	for u := range in {
+		units = join(append(units[:0], u), in)
+		begin := time.Now()
+		msgs, entries = t.collect(units, msgs[:0], entries[:0])
+		if err := t.log.Append(ctx, msgs, entries); err != nil { // invariant 1: data and position in one step
+			return fmt.Errorf("append to log: %w", err)
+		}
+		t.meter.stage(stageWrite, time.Since(begin))
+		for _, u := range units {
+			t.meter.written(&u.batch, u.msgs.Size())
+			if u.batch.Pos != nil {
+				t.progress.saved(u.batch.Pos)
+				if err := t.source.Commit(ctx, u.batch.Pos); err != nil { // invariant 2
+					return fmt.Errorf("commit: %w", err)
+				}
+			}
+			free <- u
+		}
+	}
+	return nil
+}
+
+// join adds to units what else is waiting, within limits.
+func join(units []*sourceUnit, in <-chan *sourceUnit) []*sourceUnit {
+	size := units[0].msgs.Size()
+	for len(units) < joinUnits && size < joinBytes {
+		select {
+		case u, ok := <-in:
+			if !ok {
+				return units
+			}
+			units = append(units, u)
+			size += u.msgs.Size()
+		default:
+			return units
+		}
+	}
+	return units
+}
+
+func (t *sourceTask) collect(units []*sourceUnit, msgs []connect.Message, entries []offsets.Entry) ([]connect.Message, []offsets.Entry) {
+	var seq uint64
+	var pos offsets.Position
+	for _, u := range units {
+		msgs = append(msgs, u.msgs.List...)
+		for _, e := range u.batch.State {
+			entries = append(entries, offsets.Entry{Key: t.prefix + stateKey + e.Key, Pos: e.Pos})
+		}
+		if u.batch.Pos != nil {
+			pos = u.batch.Pos
+		}
+		seq = max(seq, u.seq)
+	}
+	if pos != nil {
+		entries = append(entries, offsets.Entry{Key: t.prefix + posKey, Pos: pos})
+	}
+	if seq > 0 {
+		entries = append(entries, offsets.Entry{Key: t.prefix + seqKey, Pos: binary.AppendUvarint(nil, seq)})
+	}
+	return msgs, entries
+}

@@ -1,0 +1,220 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/towline/towline/connect"
+	"github.com/towline/towline/offsets"
+)
+
+// Status is what the worker's connectors do now.
+type Status struct {
+	Time       time.Time         `json:"time"`
+	Connectors []ConnectorStatus `json:"connectors"`
+	// Arrived says whether all that the sources had committed when asked is
+	// in all targets. Waiting is why not.
+	Arrived bool   `json:"arrived"`
+	Waiting string `json:"waiting,omitempty"`
+}
+
+// ConnectorStatus is the state of one connector.
+type ConnectorStatus struct {
+	Name     string                `json:"name"`
+	Type     string                `json:"type"` // source or sink
+	Class    string                `json:"class"`
+	Tasks    []TaskStatus          `json:"tasks"`
+	Records  totals                `json:"records"`
+	Position string                `json:"position,omitempty"` // of a source, in words
+	Tables   []connect.TableStatus `json:"tables,omitempty"`   // of a source, by name
+	// LagSeconds is the age of the last record that is through, while there
+	// are others behind it; 0 when there are none.
+	LagSeconds float64 `json:"lag_seconds"`
+	// LagMessages is how many messages of its topics a sink has not done.
+	LagMessages int64 `json:"lag_messages"`
+}
+
+// Status returns what all connectors do. It asks the sources how far their
+// servers have got; ctx bounds that.
+func (w *Worker) Status(ctx context.Context) Status {
+	st := Status{Time: time.Now().UTC()}
+	goal := w.goal(ctx)
+	st.Waiting = w.waitingFor(ctx, goal, true)
+	st.Arrived = st.Waiting == ""
+	for _, s := range w.tasks {
+		st.add(s, w.connectorStatus(ctx, s))
+	}
+	return st
+}
+
+// add merges the tasks of one connector.
+func (st *Status) add(s *supervisor, c ConnectorStatus) {
+	if n := len(st.Connectors); n > 0 && st.Connectors[n-1].Name == c.Name {
+		last := &st.Connectors[n-1]
+		last.Tasks = append(last.Tasks, c.Tasks...)
+		last.Tables = append(last.Tables, c.Tables...)
+		last.LagMessages += c.LagMessages
+		last.LagSeconds = max(last.LagSeconds, c.LagSeconds)
+		return
+	}
+	st.Connectors = append(st.Connectors, c)
+}
+
+func (w *Worker) connectorStatus(ctx context.Context, s *supervisor) ConnectorStatus {
+	c := ConnectorStatus{Name: s.id.connector, Type: "sink", Class: s.conn.Plugin.Name, Tasks: []TaskStatus{s.status()}, Records: s.meter.totals()}
+	pos, marks, tables := s.prog.snapshot()
+	if s.conn.IsSource() {
+		c.Type = "source"
+		if d := s.conn.Plugin.Describe; d != nil && len(pos) > 0 {
+			c.Position = d(pos)
+		}
+		for _, t := range tables {
+			c.Tables = append(c.Tables, t)
+		}
+		slices.SortFunc(c.Tables, func(a, b connect.TableStatus) int { return cmpString(a.Table, b.Table) })
+		return c
+	}
+	for p, m := range marks {
+		if _, end, err := w.log.Bounds(ctx, p.topic, p.num); err == nil {
+			c.LagMessages += max(0, end-m.Offset)
+		}
+	}
+	if last := s.prog.lastTime(); c.LagMessages > 0 && !last.IsZero() {
+		c.LagSeconds = time.Since(last).Seconds()
+	}
+	return c
+}
+
+func cmpString(a, b string) int {
+	if a < b {
+		return -1
+	}
+	if a > b {
+		return 1
+	}
+	return 0
+}
+
+// goal is how far every source's server has got.
+type goal struct {
+	heads map[taskID]offsets.Position
+	errs  map[taskID]error
+}
+
+func (w *Worker) goal(ctx context.Context) goal {
+	g := goal{heads: map[taskID]offsets.Position{}, errs: map[taskID]error{}}
+	for _, s := range w.tasks {
+		if !s.conn.IsSource() {
+			continue
+		}
+		s.mu.Lock()
+		src := s.source
+		s.mu.Unlock()
+		if src == nil {
+			g.errs[s.id] = fmt.Errorf("is not running")
+			continue
+		}
+		if head, err := src.Head(ctx); err != nil {
+			g.errs[s.id] = err
+		} else {
+			g.heads[s.id] = head
+		}
+	}
+	return g
+}
+
+// Wait returns once all that the sources have committed by now, the rows that
+// snapshots have still to read among it, is in all targets. It fails when a
+// task is given up, and when ctx ends.
+func (w *Worker) Wait(ctx context.Context) error {
+	var g goal
+	for {
+		if g = w.goal(ctx); len(g.errs) == 0 {
+			break
+		}
+		if err := w.givenUp(); err != nil {
+			return err
+		}
+		if !sleep(ctx, 200*time.Millisecond) {
+			return ctx.Err()
+		}
+	}
+	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
+		why := w.waitingFor(ctx, g, false)
+		if why == "" {
+			return nil
+		}
+		if err := w.givenUp(); err != nil {
+			return err
+		}
+		if !sleep(ctx, pause) {
+			return fmt.Errorf("%w; %s", ctx.Err(), why)
+		}
+	}
+}
+
+func (w *Worker) givenUp() error {
+	for _, s := range w.tasks {
+		if st := s.status(); st.State == StateFailed {
+			return fmt.Errorf("task %s has failed: %s", s.id, st.Trace)
+		}
+	}
+	return nil
+}
+
+// waitingFor says what is still to come until all of g is in all targets, or
+// "". A table that is stopped is not waited for; with stopped it is named.
+func (w *Worker) waitingFor(ctx context.Context, g goal, stopped bool) string {
+	for _, s := range w.tasks {
+		if !s.conn.IsSource() {
+			continue
+		}
+		if err := g.errs[s.id]; err != nil {
+			return fmt.Sprintf("source %s: %v", s.id, err)
+		}
+		pos, _, tables := s.prog.snapshot()
+		for name, t := range tables {
+			if t.State == connect.TableWaiting || t.State == connect.TableCopying {
+				return fmt.Sprintf("source %s: table %s is %s", s.id, name, t.State)
+			}
+			if stopped && t.State == connect.TableStopped {
+				return fmt.Sprintf("source %s: table %s is stopped: %s", s.id, name, t.Reason)
+			}
+		}
+		if c := s.conn.Plugin.Covers; c != nil && (len(pos) == 0 || !c(pos, g.heads[s.id])) {
+			return fmt.Sprintf("source %s has not read all yet", s.id)
+		}
+	}
+	return w.sinksBehind(ctx)
+}
+
+func (w *Worker) sinksBehind(ctx context.Context) string {
+	topics, err := w.log.Topics(ctx)
+	if err != nil {
+		return "list topics: " + err.Error()
+	}
+	for _, s := range w.tasks {
+		if s.conn.IsSource() {
+			continue
+		}
+		_, marks, _ := s.prog.snapshot()
+		wants := s.wanter()
+		for topic, n := range topics {
+			if !wants(topic) {
+				continue
+			}
+			for i := range n {
+				first, end, err := w.log.Bounds(ctx, topic, i)
+				if err != nil {
+					return fmt.Sprintf("sink %s: %v", s.id, err)
+				}
+				if m := marks[partition{topic, i}]; end > first && m.Offset < end {
+					return fmt.Sprintf("sink %s has %d messages of %s to go", s.id, end-max(first, m.Offset), topic)
+				}
+			}
+		}
+	}
+	return ""
+}

@@ -1,0 +1,247 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/towline/towline/connect"
+	"github.com/towline/towline/connect/config"
+)
+
+// State of a task; the names are Kafka Connect's.
+type State string
+
+// The states.
+const (
+	StateUnassigned State = "UNASSIGNED" // not started yet
+	StateRunning    State = "RUNNING"
+	StateRestarting State = "RESTARTING" // failed, and waits for its next attempt
+	StateFailed     State = "FAILED"     // given up
+	StateStopped    State = "STOPPED"    // ended without a fault
+)
+
+const firstPause = 300 * time.Millisecond
+
+// supervisor runs one task, and starts it anew when it fails.
+type supervisor struct {
+	id     taskID
+	worker *Worker
+	conn   *config.Connector
+	cfg    connect.Config
+	logger *slog.Logger
+	meter  *meter
+	prog   *progress
+
+	mu       sync.Mutex
+	state    State
+	trace    string
+	attempts int
+	source   connect.Source // of the running attempt; nil else
+}
+
+// TaskStatus is what a task does now.
+type TaskStatus struct {
+	ID       int    `json:"id"`
+	State    State  `json:"state"`
+	Trace    string `json:"trace,omitempty"`
+	Attempts int    `json:"attempts,omitempty"` // failed ones since it last got on
+}
+
+func newSupervisor(id taskID, w *Worker, c *config.Connector, cfg connect.Config, logger *slog.Logger) *supervisor {
+	return &supervisor{id: id, worker: w, conn: c, cfg: cfg, logger: logger, state: StateUnassigned,
+		meter: newMeter(w.metrics, id), prog: newProgress()}
+}
+
+func (s *supervisor) status() TaskStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return TaskStatus{ID: s.id.task, State: s.state, Trace: s.trace, Attempts: s.attempts}
+}
+
+func (s *supervisor) set(state State, trace string, attempts int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state, s.trace, s.attempts = state, trace, attempts
+}
+
+// run starts the task until ctx ends, it ends by itself, or it is given up.
+func (s *supervisor) run(ctx context.Context) {
+	limit := s.cfg.Millis("errors.retry.timeout")
+	longest := s.cfg.Millis("errors.retry.delay.max.ms")
+	attempts, before := 0, s.meter.totals().Written
+	var since time.Time // of the first failure without progress
+	for {
+		err := s.attempt(ctx, attempts)
+		if err == nil || ctx.Err() != nil {
+			s.set(StateStopped, traceOf(err), 0)
+			return
+		}
+		if n := s.meter.totals().Written; n != before || since.IsZero() {
+			attempts, before, since = 0, n, time.Now()
+		}
+		attempts++
+		if isPermanent(err) || limit >= 0 && time.Since(since) > limit {
+			s.logger.Error("task failed", "error", err)
+			s.set(StateFailed, err.Error(), attempts)
+			return
+		}
+		pause := backoff(attempts, longest)
+		s.logger.Warn("task failed and will be started again", "error", err, "attempt", attempts, "pause", pause.Round(time.Millisecond))
+		s.set(StateRestarting, err.Error(), attempts)
+		if !sleep(ctx, pause) {
+			s.set(StateStopped, err.Error(), attempts)
+			return
+		}
+	}
+}
+
+// attempt makes the task's parts and runs it once.
+func (s *supervisor) attempt(ctx context.Context, attempts int) error {
+	task, err := s.build()
+	if err != nil {
+		return err
+	}
+	s.worker.metrics.starts.WithLabelValues(s.id.connector, itoa(s.id.task)).Inc()
+	s.set(StateRunning, "", attempts)
+	s.logger.Info("task started", "class", s.conn.Plugin.Name)
+	defer s.setSource(nil)
+	return task.Run(ctx)
+}
+
+func (s *supervisor) setSource(src connect.Source) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.source = src
+}
+
+func (s *supervisor) build() (connect.Task, error) {
+	env := s.env(0, 1)
+	ch, err := newChain(s.conn, env)
+	if err != nil {
+		return nil, err
+	}
+	conv, err := s.conn.Converter.Plugin.Converter(s.conn.Converter.Config, env)
+	if err != nil {
+		return nil, err
+	}
+	dead, err := s.deadLetters(env)
+	if err != nil {
+		return nil, err
+	}
+	if s.conn.IsSource() {
+		src, err := s.conn.Plugin.Source(s.cfg, env)
+		if err != nil {
+			return nil, err
+		}
+		s.setSource(src)
+		return &sourceTask{id: s.id, source: src, chain: ch, converter: conv, log: s.worker.log, dead: dead,
+			partitions: int32(s.cfg.Int("topic.creation.default.partitions")), meter: s.meter, progress: s.prog, logger: s.logger}, nil
+	}
+	return s.sinkTask(ch, conv, dead)
+}
+
+func (s *supervisor) sinkTask(ch *chain, conv connect.Converter, dead *deadLetters) (connect.Task, error) {
+	t := &sinkTask{id: s.id, chain: ch, converter: conv, log: s.worker.log, dead: dead, wants: s.wanter(),
+		meter: s.meter, progress: s.prog, logger: s.logger, lanes: int(s.cfg.Int("lanes")),
+		whole: strings.EqualFold(s.cfg.String("transaction.mode"), "source")}
+	if t.lanes == 0 {
+		t.lanes = max(1, s.conn.Plugin.Lanes)
+	}
+	if t.whole {
+		t.lanes = 1
+	}
+	t.makeSink = func(lane int) (connect.Sink, error) { return s.conn.Plugin.Sink(s.cfg, s.env(lane, t.lanes)) }
+	return t, nil
+}
+
+// wanter returns which topics the sink reads: those that its configuration
+// names, but never its own dead letters.
+func (s *supervisor) wanter() func(topic string) bool {
+	dead := s.cfg.String("errors.deadletterqueue.topic.name")
+	if expr := s.cfg.String("topics.regex"); expr != "" {
+		re := regexp.MustCompile("^(?:" + expr + ")$") // checked with the configuration
+		return func(topic string) bool { return topic != dead && re.MatchString(topic) }
+	}
+	topics := s.cfg.List("topics")
+	return func(topic string) bool { return slices.Contains(topics, topic) }
+}
+
+func (s *supervisor) deadLetters(env connect.Env) (*deadLetters, error) {
+	if !strings.EqualFold(s.cfg.String("errors.tolerance"), "all") {
+		return nil, nil
+	}
+	conv, err := s.conn.Converter.Plugin.Converter(s.conn.Converter.Config, env)
+	if err != nil {
+		return nil, err
+	}
+	d := &deadLetters{id: s.id, topic: s.cfg.String("errors.deadletterqueue.topic.name"), log: s.worker.log, meter: s.meter, converter: conv,
+		headers: s.cfg.Bool("errors.deadletterqueue.context.headers.enable")}
+	if s.cfg.Bool("errors.log.enable") {
+		d.logger = s.logger
+	}
+	return d, nil
+}
+
+func (s *supervisor) env(lane, lanes int) connect.Env {
+	return connect.Env{
+		Connector: s.id.connector, Task: s.id.task, Lane: lane, Lanes: lanes, Logger: s.logger,
+		Report: s.prog.report,
+		Gauge:  func(name string, v float64, labels ...string) { s.worker.metrics.gauge(s.id, name, v, labels...) },
+		Drop:   s.meter.drop,
+	}
+}
+
+// backoff returns the pause before an attempt: doubling from firstPause up to
+// longest, and anywhere in its upper half.
+func backoff(attempt int, longest time.Duration) time.Duration {
+	d := longest
+	if attempt < 20 {
+		d = min(firstPause<<(attempt-1), longest)
+	}
+	return d/2 + rand.N(d/2+1)
+}
+
+// isPermanent reports whether no retry mends err. Of failed records, all must
+// be beyond mending.
+func isPermanent(err error) bool {
+	var be *connect.BatchError
+	if errors.As(err, &be) {
+		for _, f := range be.Failed {
+			if !connect.IsPermanent(f.Err) {
+				return false
+			}
+		}
+		return len(be.Failed) > 0
+	}
+	return connect.IsPermanent(err)
+}
+
+// failures returns how many records of a batch failed, -1 if that is not
+// known.
+func failures(err error) int {
+	var be *connect.BatchError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &be):
+		return len(be.Failed)
+	}
+	return -1
+}
+
+func traceOf(err error) string {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return ""
+	}
+	return err.Error()
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }
