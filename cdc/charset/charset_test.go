@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"unicode/utf8"
 
 	"go.uber.org/goleak"
 )
@@ -255,6 +256,41 @@ func TestOneToOne(t *testing.T) {
 				}
 				check(t, c, appendGB18030(nil, s.linear+k), []byte(string(r)), true)
 			}
+		}
+	}
+}
+
+// TestEveryCodePoint encodes each code point in each charset with a table: as many succeed as the table has, and each
+// comes back.
+func TestEveryCodePoint(t *testing.T) {
+	for i := range charsets {
+		c := &charsets[i]
+		if c.form != formTable {
+			continue
+		}
+		tab := readTable(c.name)
+		want, last := len(tab.codes), rune(0x2FFFF) // no table but that with ranges goes beyond plane 2
+		for _, s := range tab.ranges {
+			want, last = want+int(s.count), utf8.MaxRune
+		}
+		var text, code, back []byte
+		got := 0
+		for r := rune(0); r <= last; r++ {
+			if r >= 0xD800 && r < 0xE000 {
+				continue
+			}
+			text = utf8.AppendRune(text[:0], r)
+			var ok bool
+			if code, ok = c.Encode(code[:0], text); !ok {
+				continue
+			}
+			got++
+			if back, ok = c.Decode(back[:0], code); !ok || !bytes.Equal(back, text) {
+				t.Fatalf("%s: U+%04X became x'%x' and came back as x'%x', %v", c, r, code, back, ok)
+			}
+		}
+		if got != want {
+			t.Errorf("%s: %d code points encode, its table has %d", c, got, want)
 		}
 	}
 }

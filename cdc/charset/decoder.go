@@ -64,19 +64,27 @@ func (d *decoder) child(n int, b byte) int {
 
 func (d *decoder) decode(dst, src []byte) ([]byte, bool) {
 	out := dst
-	for len(src) > 0 {
-		if d.ascii && src[0] < utf8.RuneSelf {
-			n := asciiPrefix(src)
-			out = append(out, src[:n]...)
-			src = src[n:]
+	root := &d.nodes[0]
+	for i := 0; i < len(src); {
+		b := src[i]
+		if d.ascii && b < utf8.RuneSelf {
+			n := asciiPrefix(src[i:])
+			out = append(out, src[i:i+n]...)
+			i += n
 			continue
 		}
-		r, n := d.next(src)
+		// One byte is one character, as in most charsets, of two bytes of UTF-8, as in most alphabets.
+		if e := root[b]; e-0x80 < 0x800-0x80 {
+			out = append(out, byte(0xC0|e>>6), byte(0x80|e&0x3F))
+			i++
+			continue
+		}
+		r, n := d.next(src[i:])
 		if n == 0 {
 			return dst, false
 		}
 		out = utf8.AppendRune(out, r)
-		src = src[n:]
+		i += n
 	}
 	return out, true
 }
