@@ -1,0 +1,336 @@
+package binlog
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"math/bits"
+	"unicode/utf8"
+
+	"github.com/towline/towline/connect"
+	"github.com/towline/towline/schema"
+)
+
+// The faults of a row image. Where they happened is added once, at the end.
+var (
+	errShort    = errors.New("the image ends in the middle of a value")
+	errDecimal  = errors.New("not a decimal number")
+	errTemporal = errors.New("not a date or time")
+	errLength   = errors.New("longer than the column")
+	errPair     = errors.New("the image before the change has no image after it")
+)
+
+// DecodeRows appends the records of ev to b, with everything set that the
+// source knows of them. An update whose key changed becomes a delete and an
+// insert, flagged KeyMoved. When it fails the records of b and st are as they
+// were.
+func (p *Plan) DecodeRows(b *connect.Batch, ev *RowsEvent, st *Stamp) error {
+	if ev.Columns != len(p.columns) {
+		return fmt.Errorf("binlog: table %s: a row event has %d columns, its TABLE_MAP %d", p.table, ev.Columns, len(p.columns))
+	}
+	if !allSet(ev.present, ev.Columns) || !allSet(ev.presentAfter, ev.Columns) {
+		return fmt.Errorf("binlog: table %s: a row event leaves out columns because of binlog_row_image; "+
+			"full images are needed: SET PERSIST binlog_row_image=FULL, and the same in sessions that set it themselves", p.table)
+	}
+	first := len(b.Records)
+	d := decoder{plan: p, batch: b, data: ev.images, stamp: st, seq: st.Seq}
+	var err error
+	if ev.Kind == RowsUpdate {
+		err = d.updates()
+	} else {
+		err = d.changes(ev.Kind == RowsDelete)
+	}
+	if err != nil {
+		clear(b.Records[first:])
+		b.Records = b.Records[:first]
+		return d.fault(err)
+	}
+	st.Seq = d.seq
+	b.Grow(len(ev.images) + d.rendered)
+	return nil
+}
+
+// decoder is the state of one DecodeRows.
+type decoder struct {
+	plan     *Plan
+	batch    *connect.Batch
+	stamp    *Stamp
+	data     []byte // of which the images before pos are done
+	pos      int
+	row      int32 // number of the row
+	column   int   // in which decoding failed
+	rendered int   // bytes written into the batch
+	seq      uint64
+}
+
+func (d *decoder) fault(err error) error {
+	name := ""
+	if d.column < len(d.plan.columns) {
+		name = d.plan.table.Columns[d.column].Name
+	}
+	return fmt.Errorf("binlog: table %s: row %d of a row event: column %d %q: %w", d.plan.table, d.row+1, d.column+1, name, err)
+}
+
+// add appends a record without its images.
+func (d *decoder) add(op connect.Op, flags connect.Flags) *connect.Record {
+	r, st := d.batch.Add(), d.stamp
+	r.Op, r.Flags, r.Row = op, flags, d.row
+	r.Table, r.Topic, r.Origin = d.plan.table, st.Topic, st.Origin
+	r.Seq, r.Time = d.seq, st.Time
+	d.seq++
+	return r
+}
+
+// changes decodes an event of inserts or deletes.
+func (d *decoder) changes(deletes bool) error {
+	for ; d.pos < len(d.data); d.row++ {
+		row, err := d.image()
+		if err != nil {
+			return err
+		}
+		if deletes {
+			d.add(connect.OpDelete, 0).Before = row
+		} else {
+			d.add(connect.OpInsert, 0).After = row
+		}
+	}
+	return nil
+}
+
+func (d *decoder) updates() error {
+	for ; d.pos < len(d.data); d.row++ {
+		before, err := d.image()
+		if err != nil {
+			return err
+		}
+		if d.pos >= len(d.data) {
+			return errPair
+		}
+		after, err := d.image()
+		if err != nil {
+			return err
+		}
+		if d.keyMoved(before, after) {
+			d.add(connect.OpDelete, connect.KeyMoved).Before = before
+			d.add(connect.OpInsert, connect.KeyMoved).After = after
+			continue
+		}
+		r := d.add(connect.OpUpdate, 0)
+		r.Before, r.After = before, after
+	}
+	return nil
+}
+
+func (d *decoder) keyMoved(before, after schema.Row) bool {
+	for _, k := range d.plan.key {
+		if !before[k].Equal(after[k]) {
+			return true
+		}
+	}
+	return false
+}
+
+// image decodes the image at d.pos. This is the loop that all speed depends
+// on, so the frequent types are done in place, and all of them alike: load 8
+// bytes, which hold the whole value, or the length in front of it.
+func (d *decoder) image() (schema.Row, error) {
+	data := d.data
+	pos := d.pos + d.plan.nulls
+	if pos > len(data) {
+		return nil, errShort
+	}
+	nulls := data[d.pos:pos]
+	row := d.batch.NewRow(len(d.plan.columns))
+	columns := d.plan.columns[:len(row)]
+	for i := range columns {
+		if nulls[i>>3]>>(i&7)&1 != 0 {
+			continue // values of a new row are NULL
+		}
+		c := &columns[i]
+		at := pos
+		pos += int(c.width)
+		if pos > len(data) {
+			return d.fail(i, errShort)
+		}
+		var x uint64
+		if at+8 <= len(data) {
+			x = binary.LittleEndian.Uint64(data[at:])
+		} else {
+			x = tail(data[at:])
+		}
+		switch c.op {
+		case opInt:
+			s := c.shift & 63
+			row[i] = schema.MakeInt(int64(x<<s) >> s)
+		case opUint:
+			s := c.shift & 63
+			row[i] = schema.MakeUint(x << s >> s)
+		case opMask:
+			s := c.shift & 63
+			row[i] = schema.MakeNum(c.kind, x<<s>>s)
+		case opNumber:
+			row[i] = schema.MakeNum(c.kind, bits.ReverseBytes64(x)>>(c.shift&63))
+		case opFloat:
+			row[i] = schema.MakeFloat32(math.Float32frombits(uint32(x)))
+		case opDouble:
+			row[i] = schema.MakeFloat64(math.Float64frombits(x))
+		case opYear:
+			row[i] = year(uint8(x))
+		case opDate:
+			row[i] = date(uint32(x) & 0xffffff)
+		case opDateTime:
+			v, ok := c.dateTime(bits.ReverseBytes64(x) >> (c.shift & 63))
+			if !ok {
+				return d.fail(i, errTemporal)
+			}
+			row[i] = v
+		case opTimestamp:
+			v, ok := c.timestamp(bits.ReverseBytes64(x) >> (c.shift & 63))
+			if !ok {
+				return d.fail(i, errTemporal)
+			}
+			row[i] = v
+		case opTime:
+			v, ok := c.time(bits.ReverseBytes64(x) >> (c.shift & 63))
+			if !ok {
+				return d.fail(i, errTemporal)
+			}
+			row[i] = v
+		case opDecimal:
+			unscaled, ok := c.decimal.narrow(bits.ReverseBytes64(x))
+			if !ok {
+				return d.fail(i, errDecimal)
+			}
+			row[i] = schema.MakeDecimal(unscaled, int(c.fsp))
+		case opUTF8, opBytes:
+			n := int(uint32(x) & c.mask)
+			if n > len(data)-pos {
+				return d.fail(i, errShort)
+			}
+			b := data[pos : pos+n]
+			pos += n
+			kind := c.kind
+			if c.op == opUTF8 && !isASCII(b) && !utf8.Valid(b) {
+				kind = schema.RawString
+			}
+			row[i] = schema.MakeBytes(kind, b)
+		default:
+			n := 0
+			if c.op >= opFirstLong {
+				n = int(uint32(x) & c.mask)
+			}
+			if n > len(data)-pos {
+				return d.fail(i, errShort)
+			}
+			v, err := d.rare(c, data[at:pos], data[pos:pos+n])
+			if err != nil {
+				return d.fail(i, err)
+			}
+			row[i] = v
+			pos += n
+		}
+	}
+	d.pos = pos
+	return row, nil
+}
+
+// tail loads fewer than 8 bytes, little-endian, as if zeros followed.
+func tail(b []byte) uint64 {
+	var x uint64
+	for i, c := range b {
+		x |= uint64(c) << (8 * i)
+	}
+	return x
+}
+
+func (d *decoder) fail(column int, err error) (schema.Row, error) {
+	d.column = column
+	return nil, err
+}
+
+// rare decodes what needs memory of the batch, and the formats of old servers.
+// fixed is the value, or the length in front of body.
+func (d *decoder) rare(c *column, fixed, body []byte) (schema.Value, error) {
+	switch c.op {
+	case opJSON:
+		return d.json(body)
+	case opText:
+		return d.text(c, body), nil
+	case opBinary:
+		return d.binary(c, body)
+	case opWideDecimal:
+		return d.wideDecimal(c, fixed)
+	case opOldTime:
+		return oldTime(fixed)
+	case opOldDateTime:
+		return oldDateTime(fixed)
+	default:
+		return schema.MakeTimestamp(int64(binary.LittleEndian.Uint32(fixed))*1e6, 0), nil
+	}
+}
+
+func (d *decoder) json(body []byte) (schema.Value, error) {
+	out, err := AppendJSON(d.batch.Scratch(jsonRoom(len(body))), body)
+	if err != nil {
+		return schema.Value{}, err
+	}
+	d.rendered += len(out)
+	return schema.MakeBytes(schema.JSON, d.batch.Use(out)), nil
+}
+
+// text converts text that is not utf8mb4. What its charset cannot decode stays
+// as it is.
+func (d *decoder) text(c *column, body []byte) schema.Value {
+	if c.text.Verbatim(body) {
+		return schema.MakeBytes(schema.String, body)
+	}
+	out, ok := c.text.Decode(d.batch.Scratch(3*len(body)), body)
+	if !ok {
+		return schema.MakeBytes(schema.RawString, body)
+	}
+	d.rendered += len(out)
+	return schema.MakeBytes(schema.String, d.batch.Use(out))
+}
+
+// binary restores the zero bytes that the log strips from the end of a BINARY.
+func (d *decoder) binary(c *column, body []byte) (schema.Value, error) {
+	n := int(c.pad)
+	if len(body) == n {
+		return schema.MakeBytes(schema.Bytes, body), nil
+	}
+	if len(body) > n {
+		return schema.Value{}, errLength
+	}
+	out := d.batch.Alloc(n)
+	clear(out[copy(out, body):])
+	d.rendered += n
+	return schema.MakeBytes(schema.Bytes, out), nil
+}
+
+func (d *decoder) wideDecimal(c *column, fixed []byte) (schema.Value, error) {
+	out, ok := c.decimal.appendText(d.batch.Scratch(maxDecimalText), fixed)
+	if !ok {
+		return schema.Value{}, errDecimal
+	}
+	if c.decimal.precision <= schema.MaxNarrowDecimal {
+		v, err := schema.ParseDecimal(out, c.decimal.precision, int(c.fsp))
+		return v, err
+	}
+	d.rendered += len(out)
+	return schema.MakeWideDecimal(d.batch.Use(out), int(c.fsp)), nil
+}
+
+// isASCII reports whether no byte of b has its highest bit set.
+func isASCII(b []byte) bool {
+	const high = 0x8080808080808080
+	var or uint64
+	for len(b) >= 8 {
+		or |= binary.LittleEndian.Uint64(b)
+		b = b[8:]
+	}
+	for _, c := range b {
+		or |= uint64(c)
+	}
+	return or&high == 0
+}
