@@ -173,7 +173,7 @@ func (col *MapColumn) isNumeric() bool {
 // isCharacter reports whether the charset fields count the column.
 func (col *MapColumn) isCharacter() bool {
 	switch col.Type {
-	case typeString, typeVarString, typeVarchar, typeBlob:
+	case typeString, typeVarString, typeVarchar, typeBlob, typeVector:
 		return true
 	}
 	return false
