@@ -135,7 +135,7 @@ func dump(t testing.TB, file string) []byte {
 const magic = "\xfebin"
 
 // oracle returns all rows of a table, each column as the server prints it in
-// the form of testText, ordered by the first column.
+// the form of testText, ordered by id.
 func (s *server) oracle(table string) [][]string {
 	s.t.Helper()
 	cols := s.exec(fmt.Sprintf("SELECT COLUMN_NAME, DATA_TYPE, COALESCE(CHARACTER_SET_NAME, '') FROM information_schema.COLUMNS "+
@@ -146,7 +146,7 @@ func (s *server) oracle(table string) [][]string {
 		typ, _ := cols.GetString(i, 1)
 		exprs = append(exprs, oracleExpr("`"+name+"`", typ))
 	}
-	r := s.exec("SELECT " + strings.Join(exprs, ", ") + " FROM " + table + " ORDER BY 1, 2")
+	r := s.exec("SELECT " + strings.Join(exprs, ", ") + " FROM " + table + " ORDER BY id")
 	rows := make([][]string, r.RowNumber())
 	for i := range rows {
 		for j := range exprs {
