@@ -1,0 +1,89 @@
+package snapshot
+
+import (
+	"strings"
+
+	"github.com/towline/towline/connect"
+)
+
+// Mode says which tables are copied.
+type Mode string
+
+// The modes.
+const (
+	Initial     Mode = "initial"      // copy all, then follow
+	NoData      Mode = "no_data"      // copy nothing, follow
+	InitialOnly Mode = "initial_only" // copy all, then end
+	WhenNeeded  Mode = "when_needed"  // as Initial, and again when the position is lost
+)
+
+// Config says how a Source copies.
+type Config struct {
+	Mode       Mode
+	Threads    int   // chunk readers
+	ChunkBytes int   // aimed at for one chunk
+	MaxBytes   int64 // of rows waiting in windows
+	FetchRows  int   // most rows of one chunk; 0: no bound but bytes
+	NoLocks    bool  // never lock, not even a table without a key
+}
+
+// The names of the options.
+const (
+	optMode    = "snapshot.mode"
+	optThreads = "snapshot.max.threads"
+	optChunk   = "snapshot.chunk.bytes"
+	optMax     = "snapshot.max.bytes"
+	optFetch   = "snapshot.fetch.size"
+	optLocking = "snapshot.locking.mode"
+)
+
+// Options declares what ParseConfig reads.
+func Options() []connect.Option {
+	return []connect.Option{
+		{Name: optMode, Type: connect.TypeString, Default: string(Initial), Importance: connect.High, Group: "Snapshot",
+			Values: []string{"initial", "no_data", "schema_only", "never", "initial_only", "when_needed"},
+			Doc: "Which rows are copied before changes are all there is. `initial` copies every captured table once; `no_data` (also `schema_only`, `never`) copies none; " +
+				"`initial_only` ends when all are copied; `when_needed` copies all again when the server no longer has the log that follows the saved position. " +
+				"Rows deleted in that gap stay in the targets: clear them first where that matters."},
+		{Name: optThreads, Type: connect.TypeInt, Default: "2", Min: 1, Max: 64, Importance: connect.Medium, Group: "Snapshot",
+			Doc: "How many connections read rows at once, from several tables and from several places of one table."},
+		{Name: optChunk, Type: connect.TypeInt, Default: "4194304", Min: 64 << 10, Max: 1 << 30, Importance: connect.Low, Group: "Snapshot",
+			Doc: "The bytes of rows that one chunk aims at. Chunks are the unit of progress: what was not finished is read again after a restart."},
+		{Name: optMax, Type: connect.TypeLong, Default: "67108864", Min: 1 << 20, Max: 1 << 40, Importance: connect.Low, Group: "Snapshot",
+			Doc: "The bytes of rows that may wait in memory for the stream to catch up with them. Each chunk under way counts as twice `snapshot.chunk.bytes`; at least one is always allowed."},
+		{Name: optFetch, Aliases: []string{"incremental.snapshot.chunk.size"}, Type: connect.TypeInt, Default: "0", Min: 0, Max: 1 << 30, Importance: connect.Low, Group: "Snapshot",
+			Doc: "The most rows of one chunk. 0 leaves it to the sizes in bytes."},
+		{Name: optLocking, Type: connect.TypeString, Default: "minimal", Values: []string{"minimal", "none"}, Importance: connect.Low, Group: "Snapshot",
+			Doc: "Tables with a key are never locked. `minimal` allows a `LOCK TABLES ... READ` of some milliseconds for a table without a key that is large or busy; `none` stops such a table instead."},
+	}
+}
+
+// ParseConfig reads the options.
+func ParseConfig(c connect.Config) Config {
+	mode := Mode(strings.ToLower(c.String(optMode)))
+	if mode == "schema_only" || mode == "never" {
+		mode = NoData
+	}
+	return Config{
+		Mode: mode, Threads: int(c.Int(optThreads)), ChunkBytes: int(c.Int(optChunk)), MaxBytes: c.Int(optMax),
+		FetchRows: int(c.Int(optFetch)), NoLocks: strings.EqualFold(c.String(optLocking), "none"),
+	}
+}
+
+// filled returns c with defaults in place of zeros.
+func (c Config) filled() Config {
+	set := func(p *int, v int) {
+		if *p <= 0 {
+			*p = v
+		}
+	}
+	if c.Mode == "" {
+		c.Mode = Initial
+	}
+	if c.MaxBytes <= 0 {
+		c.MaxBytes = 64 << 20
+	}
+	set(&c.Threads, 2)
+	set(&c.ChunkBytes, 4<<20)
+	return c
+}

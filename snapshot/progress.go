@@ -1,0 +1,235 @@
+package snapshot
+
+import (
+	"encoding/binary"
+	"errors"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/towline/towline/offsets"
+)
+
+// status is how far the copy of a table is.
+type status byte
+
+const (
+	waiting status = iota // nothing of it is copied
+	copying
+	done
+)
+
+// segment is a range of a table's key. It begins where the one before it ends.
+type segment struct {
+	hi   Key // nil: the end of the table
+	done bool
+	wide bool // not planned: may be far more than a chunk
+	open bool // a window, or the planner, is at work on it
+}
+
+// progress is what is saved of one table.
+type progress struct {
+	status status
+	// dirty: rows of a table without a key may be downstream, so a new copy
+	// must begin by truncating it.
+	dirty bool
+	// truncate: that is due.
+	truncate bool
+	rows     int64
+	bytes    int64
+	total    int64 // estimated
+	started  int64
+	ended    int64
+	// upTo, with server, ends what a locked copy contains: changes up to there
+	// are dropped. An empty File is none.
+	upTo     High
+	server   string
+	segments []*segment
+}
+
+// begin makes p a copy that has not begun.
+func (p *progress) begin() {
+	*p = progress{dirty: p.dirty, truncate: p.dirty, total: p.total, segments: []*segment{{wide: true}}}
+}
+
+// finish marks a segment as done and joins it with its neighbours. It reports
+// whether the table is done.
+func (p *progress) finish(s *segment) bool {
+	s.done, s.open, s.wide = true, false, false
+	list := p.segments[:0]
+	for _, s := range p.segments {
+		if n := len(list); n > 0 && list[n-1].done && s.done {
+			list[n-1] = s
+			continue
+		}
+		list = append(list, s)
+	}
+	clear(p.segments[len(list):])
+	p.segments = list
+	return len(list) == 1 && list[0].done && list[0].hi == nil
+}
+
+// split cuts s in two at key and returns the second part.
+func (p *progress) split(s *segment, key Key) *segment {
+	rest := &segment{hi: s.hi, wide: s.wide}
+	s.hi = key
+	p.segments = slices.Insert(p.segments, slices.Index(p.segments, s)+1, rest)
+	return rest
+}
+
+// lo returns where s begins.
+func (p *progress) lo(s *segment) Key {
+	if i := slices.Index(p.segments, s); i > 0 {
+		return p.segments[i-1].hi
+	}
+	return nil
+}
+
+const (
+	statePrefix = "snapshot/"
+	seqKey      = "snapshot/seq"
+	stateFormat = 1
+)
+
+// stateKey returns the key of a table's entry.
+func stateKey(database, name string) string {
+	return statePrefix + url.PathEscape(database) + "/" + url.PathEscape(name)
+}
+
+// parseStateKey is the inverse of stateKey; ok is false for other keys.
+func parseStateKey(key string) (database, name string, ok bool) {
+	d, n, ok := strings.Cut(strings.TrimPrefix(key, statePrefix), "/")
+	if !ok || !strings.HasPrefix(key, statePrefix) {
+		return "", "", false
+	}
+	database, err1 := url.PathUnescape(d)
+	name, err2 := url.PathUnescape(n)
+	return database, name, err1 == nil && err2 == nil
+}
+
+const (
+	flagDirty = 1 << iota
+	flagTruncate
+	flagUpTo
+)
+
+const (
+	flagDone = 1 << iota
+	flagWide
+	flagEnd // no hi
+)
+
+// encode returns p in the form that a Store keeps:
+//
+//	format(1) status(1) flags(1) rows bytes total started ended
+//	[file pos server] #segments {flags(1) [hi]}...
+//
+// where numbers are varints and strings a length and bytes.
+func (p *progress) encode() offsets.Position {
+	b := []byte{stateFormat, byte(p.status), 0}
+	for i, on := range [...]bool{p.dirty, p.truncate, p.upTo.File != ""} {
+		if on {
+			b[2] |= 1 << i
+		}
+	}
+	for _, n := range [...]int64{p.rows, p.bytes, p.total, p.started, p.ended} {
+		b = binary.AppendUvarint(b, uint64(n))
+	}
+	if p.upTo.File != "" {
+		b = appendBytes(b, []byte(p.upTo.File))
+		b = binary.AppendUvarint(b, p.upTo.Pos)
+		b = appendBytes(b, []byte(p.server))
+	}
+	if p.status == done {
+		return binary.AppendUvarint(b, 0)
+	}
+	b = binary.AppendUvarint(b, uint64(len(p.segments)))
+	for _, s := range p.segments {
+		b = append(b, 0)
+		for i, on := range [...]bool{s.done, s.wide, s.hi == nil} {
+			if on {
+				b[len(b)-1] |= 1 << i
+			}
+		}
+		if s.hi != nil {
+			b = appendBytes(b, s.hi)
+		}
+	}
+	return b
+}
+
+func appendBytes(dst, b []byte) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(b))), b...)
+}
+
+var errState = errors.New("not the saved state of a table's copy by this version")
+
+// parseProgress is the inverse of encode.
+func parseProgress(b offsets.Position) (*progress, error) {
+	if len(b) < 3 || b[0] != stateFormat || status(b[1]) > done {
+		return nil, errState
+	}
+	p := &progress{status: status(b[1]), dirty: b[2]&flagDirty != 0, truncate: b[2]&flagTruncate != 0}
+	r := stateReader{b: b[3:]}
+	for _, n := range [...]*int64{&p.rows, &p.bytes, &p.total, &p.started, &p.ended} {
+		*n = int64(r.uvarint())
+	}
+	if b[2]&flagUpTo != 0 {
+		p.upTo.File = string(r.bytes())
+		p.upTo.Pos = r.uvarint()
+		p.server = string(r.bytes())
+	}
+	for n := r.uvarint(); n > 0 && !r.bad; n-- {
+		f := r.byte()
+		s := &segment{done: f&flagDone != 0, wide: f&flagWide != 0}
+		if f&flagEnd == 0 {
+			s.hi = append(Key{}, r.bytes()...)
+		}
+		p.segments = append(p.segments, s)
+	}
+	if r.bad || len(r.b) > 0 {
+		return nil, errState
+	}
+	if p.status != done && len(p.segments) == 0 {
+		return nil, errState
+	}
+	return p, nil
+}
+
+// stateReader takes an encoded state apart; after the first fault all reads
+// give zero and bad is set.
+type stateReader struct {
+	b   []byte
+	bad bool
+}
+
+func (r *stateReader) byte() byte {
+	if len(r.b) == 0 {
+		r.bad = true
+		return 0
+	}
+	c := r.b[0]
+	r.b = r.b[1:]
+	return c
+}
+
+func (r *stateReader) uvarint() uint64 {
+	v, n := binary.Uvarint(r.b)
+	if n <= 0 {
+		r.bad, r.b = true, nil
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *stateReader) bytes() []byte {
+	n := r.uvarint()
+	if n > uint64(len(r.b)) {
+		r.bad, r.b = true, nil
+		return nil
+	}
+	b := r.b[:n]
+	r.b = r.b[n:]
+	return b
+}

@@ -1,0 +1,337 @@
+package snapshot
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/towline/towline/connect"
+	"github.com/towline/towline/offsets"
+)
+
+// partBytes is the size of one batch of rows.
+const partBytes = 1 << 20
+
+// Tries, after which a table is given up or read in another way.
+const (
+	maxShapeFails = 5
+	maxTableFails = 8
+	maxPartial    = 10
+	maxWholeTries = 3
+)
+
+// openWindow is OPEN. The stream is at a boundary.
+func (w *weaver) openWindow(t *table, s *segment) *window {
+	anchor := w.changes.Anchor(w.pos)
+	w.seq = max(w.seq, anchor.Seq)
+	if w.server == "" {
+		w.server = anchor.ServerUUID
+	}
+	win := &window{table: t, shape: t.shape, segment: s, generation: t.log.open(), reading: true}
+	win.chunk = Chunk{Table: t.shape, Lo: t.lo(s), Hi: s.hi, Anchor: anchor, MaxRows: 2 * t.chunkRows(&w.cfg),
+		MaxBytes: 2 * w.cfg.ChunkBytes, PartBytes: min(partBytes, w.cfg.ChunkBytes), NewBatch: w.batch}
+	if s.wide {
+		win.chunk.MaxRows = t.chunkRows(&w.cfg)
+	}
+	if t.keyless() {
+		win.chunk.MaxRows = 1 << 30
+	}
+	s.open = true
+	t.open++
+	w.reserved += w.reserve()
+	w.windows = append(w.windows, win)
+	if t.status == waiting {
+		t.status, t.started = copying, time.Now().UnixMicro()
+		t.report(&w.env, nil)
+	}
+	return win
+}
+
+// reserve is what one window counts for.
+func (w *weaver) reserve() int64 { return 2 * int64(w.cfg.ChunkBytes) }
+
+// room reports whether one more window may open.
+func (w *weaver) room() bool {
+	return w.reserved == 0 || w.reserved+w.reserve() <= w.cfg.MaxBytes
+}
+
+// batch returns an empty batch. It locks.
+func (w *weaver) batch() *connect.Batch {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n := len(w.free); n > 0 {
+		b := w.free[n-1]
+		w.free = w.free[:n-1]
+		return b
+	}
+	return new(connect.Batch)
+}
+
+// recycle keeps b's memory for another part, while there is use for it.
+func (w *weaver) recycle(b *connect.Batch) {
+	b.Reset()
+	if int64(len(w.free))*partBytes < w.cfg.MaxBytes && len(w.windows) > 0 {
+		w.free = append(w.free, b)
+	} else if len(w.windows) == 0 {
+		w.free = nil
+	}
+}
+
+// shut takes a window out of the books; its rows, if there are any, stay.
+func (w *weaver) shut(win *window) {
+	win.table.log.close(win.generation)
+	win.table.open--
+	win.segment.open = false
+	w.windows = slices.DeleteFunc(w.windows, func(o *window) bool { return o == win })
+}
+
+// release frees the rows of a window that is shut.
+func (w *weaver) release(win *window) {
+	for _, p := range win.chunk.Parts {
+		w.recycle(p)
+	}
+	win.chunk.Parts = nil
+	w.reserved -= w.reserve()
+	w.wakeWorkers()
+}
+
+// discard throws a window away; its range is read again.
+func (w *weaver) discard(win *window) {
+	w.shut(win)
+	win.discarded = true
+	if !win.reading {
+		w.release(win)
+	}
+	w.wakeWorkers()
+}
+
+// discardAll throws away everything that is under way with t.
+func (w *weaver) discardAll(t *table) {
+	for _, win := range slices.Clone(w.windows) {
+		if win.table == t {
+			w.discard(win)
+		}
+	}
+	if c := w.copy; c != nil && c.table == t {
+		w.abortCopy()
+	}
+}
+
+// delivered takes a window back from the worker that read it. high is the end
+// of the log after an ErrShape. It locks.
+func (w *weaver) delivered(win *window, err error, high High) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	win.reading = false
+	t := win.table
+	if win.discarded {
+		w.release(win)
+		return
+	}
+	if err != nil {
+		w.shut(win)
+		w.release(win)
+		w.failed(t, err, high)
+		return
+	}
+	c := &win.chunk
+	t.measure(c.Rows, c.Bytes)
+	if c.Cut && t.keyless() {
+		t.big = true
+		w.discard(win)
+		return
+	}
+	if c.Cut {
+		t.split(win.segment, slices.Clone(c.End))
+	}
+	win.segment.wide = false
+	w.wakeWorkers()
+	w.wakeRead()
+}
+
+// failed decides what becomes of t after an error that is about it.
+func (w *weaver) failed(t *table, err error, high High) {
+	w.wakeWorkers()
+	switch {
+	case connect.IsPermanent(err):
+		w.stop(t, err)
+	case errors.Is(err, ErrShape):
+		t.shapeFails++
+		t.hold, t.retryAt = high, time.Now().Add(time.Second)
+		if t.shapeFails >= maxShapeFails {
+			w.stop(t, fmt.Errorf("it cannot be read as the log describes it: %w", err))
+		}
+	case errors.Is(err, ErrTable):
+		t.tableFails++
+		t.retryAt = time.Now().Add(time.Second << min(t.tableFails, 5))
+		if t.tableFails >= maxTableFails {
+			w.stop(t, err)
+		}
+	}
+}
+
+// closable returns a window that is read and whose HIGH the stream has
+// reached.
+func (w *weaver) closable() *window {
+	for _, win := range w.windows {
+		if !win.reading && w.changes.Reached(w.pos, win.chunk.High) {
+			return win
+		}
+	}
+	return nil
+}
+
+// closeWindow is CLOSE. It reports false if the window had to be thrown away.
+func (w *weaver) closeWindow(win *window) bool {
+	t := win.table
+	any, partial := t.log.since(win.generation)
+	switch {
+	case w.changes.Anchor(w.pos).ServerUUID != win.chunk.Anchor.ServerUUID, t.shape == nil || !win.shape.SameLayout(t.shape):
+		w.discard(win)
+		return false
+	case partial:
+		w.discard(win)
+		if t.tries++; t.tries >= maxPartial {
+			w.stop(t, fmt.Errorf("its changes do not hold whole rows; set binlog_row_image=FULL, globally and in every session that writes"))
+		}
+		return false
+	case any && t.keyless():
+		w.discard(win)
+		t.tries++
+		return false
+	case any:
+		w.dropTouched(win)
+	}
+	w.shut(win)
+	win.segment.open = true // until its last part is out
+	w.emitting = win
+	return true
+}
+
+func (w *weaver) dropTouched(win *window) {
+	key := win.shape.Key
+	for _, p := range win.chunk.Parts {
+		p.Keep(func(r *connect.Record) bool {
+			w.key = w.identity(w.key[:0], r.After, key)
+			return !win.table.log.touched(w.key, win.generation)
+		})
+	}
+}
+
+// emitPart moves the next part of the closed window to b.
+func (w *weaver) emitPart(b *connect.Batch) {
+	win := w.emitting
+	c := &win.chunk
+	for len(c.Parts) > 0 {
+		p := c.Parts[0]
+		c.Parts = c.Parts[1:]
+		empty := len(p.Records) == 0
+		if !empty {
+			b.Swap(p)
+		}
+		w.recycle(p)
+		if !empty {
+			break
+		}
+	}
+	t := win.table
+	w.finishRows(b, c.High)
+	t.rows += int64(len(b.Records))
+	t.bytes += int64(b.Size())
+	if len(c.Parts) > 0 && t.keyless() && !t.dirty {
+		t.dirty = true
+		w.save(t)
+	}
+	if len(c.Parts) == 0 {
+		w.emitting = nil
+		t.settled()
+		if t.finish(win.segment) {
+			w.finished(t)
+		}
+		w.save(t)
+		w.release(win)
+	}
+	w.stamp(b)
+}
+
+// finished marks t as copied.
+func (w *weaver) finished(t *table) {
+	t.status, t.ended, t.segments = done, time.Now().UnixMicro(), nil
+	t.dirty = t.keyless()
+}
+
+// finishRows gives the records of b what only the stream knows.
+func (w *weaver) finishRows(b *connect.Batch, h High) {
+	if len(b.Records) == 0 {
+		return
+	}
+	o := b.NewOrigin()
+	o.Snapshot, o.File, o.Pos = true, h.File, h.Pos
+	for i := range b.Records {
+		r := &b.Records[i]
+		r.Op, r.Seq, r.Origin, r.Row = connect.OpRead, w.seq, o, int32(i)
+	}
+	b.Records[len(b.Records)-1].Flags |= connect.TxEnd
+}
+
+// emitNext fills b with what is due between two batches of the stream and
+// reports whether there was something. waiting means that the stream has a
+// batch that may go out, which takes turns with a long copy. It locks.
+func (w *weaver) emitNext(b *connect.Batch, waiting bool) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.emitting != nil {
+		w.emitPart(b)
+		return true
+	}
+	if !w.boundary {
+		return false
+	}
+	if w.emitTruncate(b) {
+		return true
+	}
+	for win := w.closable(); win != nil; win = w.closable() {
+		if w.closeWindow(win) {
+			w.emitPart(b)
+			return true
+		}
+	}
+	if w.copy == nil || waiting && w.copied {
+		w.copied = false
+		return false
+	}
+	w.copied = w.emitCopy(b)
+	return w.copied
+}
+
+// emitTruncate fills b with the truncation of a table whose copy begins anew.
+func (w *weaver) emitTruncate(b *connect.Batch) bool {
+	for _, t := range w.order {
+		if !t.truncate || t.shape == nil || t.stopped {
+			continue
+		}
+		t.truncate, t.dirty = false, false
+		w.save(t)
+		r := b.Add()
+		r.Op, r.Flags, r.Table, r.Seq, r.Time = connect.OpTruncate, connect.TxEnd, t.shape, w.seq, time.Now().UnixMicro()
+		r.Origin = b.NewOrigin()
+		r.Origin.Snapshot = true
+		w.stamp(b)
+		w.wakeWorkers()
+		return true
+	}
+	return false
+}
+
+func appendSeq(seq uint64) offsets.Position {
+	return binary.BigEndian.AppendUint64(nil, seq)
+}
+
+func seqOf(p offsets.Position) uint64 {
+	if len(p) != 8 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(p)
+}
