@@ -1,0 +1,220 @@
+package mysql
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/go-mysql-org/go-mysql/client"
+	gomysql "github.com/go-mysql-org/go-mysql/mysql"
+	driver "github.com/go-sql-driver/mysql"
+
+	"github.com/towline/towline/connect"
+)
+
+// addr returns host:port.
+func (s *settings) addr() string { return net.JoinHostPort(s.host, s.port) }
+
+// tls returns the configuration of an encrypted connection, nil for none.
+func (s *settings) tls() (*tls.Config, error) {
+	if s.sslMode == "disabled" {
+		return nil, nil
+	}
+	c := &tls.Config{ServerName: s.host, MinVersion: tls.VersionTLS12, InsecureSkipVerify: s.sslMode != "verify_identity"}
+	if s.ca != "" {
+		pem, err := os.ReadFile(s.ca)
+		if err != nil {
+			return nil, connect.Permanent(fmt.Errorf("read %s: %w", optSSLCA, err))
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, connect.Permanent(fmt.Errorf("read %s: there is no certificate in %s; it must be a PEM file", optSSLCA, s.ca))
+		}
+	}
+	if s.cert != "" {
+		pair, err := tls.LoadX509KeyPair(s.cert, s.key)
+		if err != nil {
+			return nil, connect.Permanent(fmt.Errorf("read %s and %s: %w", optSSLCert, optSSLKey, err))
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	if s.sslMode == "verify_ca" {
+		c.VerifyConnection = func(cs tls.ConnectionState) error { return verifyChain(cs, c.RootCAs) }
+	}
+	return c, nil
+}
+
+// verifyChain checks who signed the certificate, but not for whom.
+func verifyChain(cs tls.ConnectionState, roots *x509.CertPool) error {
+	opts := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool()}
+	for _, cert := range cs.PeerCertificates[1:] {
+		opts.Intermediates.AddCert(cert)
+	}
+	_, err := cs.PeerCertificates[0].Verify(opts)
+	return err
+}
+
+// openDB returns a pool of connections for questions beside the log. It does
+// not connect yet.
+func (s *settings) openDB() (*sql.DB, error) {
+	c := driver.NewConfig()
+	c.User, c.Passwd, c.Net, c.Addr = s.user, s.password, "tcp", s.addr()
+	c.Timeout, c.ReadTimeout, c.WriteTimeout = s.timeout, 2*time.Minute, s.timeout
+	c.Logger = silent{}
+	var err error
+	if c.TLS, err = s.tls(); err != nil {
+		return nil, err
+	}
+	c.AllowFallbackToPlaintext = s.sslMode == "preferred"
+	connector, err := driver.NewConnector(c)
+	if err != nil {
+		return nil, connect.Permanent(fmt.Errorf("connect to %s: %w", s.addr(), err))
+	}
+	db := sql.OpenDB(connector)
+	db.SetMaxOpenConns(4)
+	db.SetMaxIdleConns(1)
+	db.SetConnMaxIdleTime(30 * time.Second)
+	return db, nil
+}
+
+// silent is a logger for the driver, whose errors are returned anyway.
+type silent struct{}
+
+func (silent) Print(...any) {}
+
+// dial opens a connection for the log and logs in.
+func (s *settings) dial(ctx context.Context) (*client.Conn, error) {
+	config, err := s.tls()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := s.handshake(ctx, config)
+	if err != nil && s.sslMode == "preferred" && strings.Contains(err.Error(), "does not support TLS") {
+		conn, err = s.handshake(ctx, nil)
+	}
+	if err != nil {
+		return nil, s.explain("connect to", err)
+	}
+	return conn, nil
+}
+
+func (s *settings) handshake(ctx context.Context, config *tls.Config) (conn *client.Conn, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	var raw net.Conn
+	dialer := func(ctx context.Context, network, address string) (net.Conn, error) {
+		var d net.Dialer
+		c, err := d.DialContext(ctx, network, address)
+		raw = c
+		return c, err
+	}
+	// The client does not look at ctx once it is connected: end it by closing.
+	defer context.AfterFunc(ctx, func() {
+		if raw != nil {
+			raw.Close()
+		}
+	})()
+	defer func() { // the client does not expect to be told nonsense
+		if p := recover(); p != nil {
+			conn, err = nil, fmt.Errorf("what answers there breaks the login protocol: %v", p)
+		}
+	}()
+	conn, err = client.ConnectWithDialer(ctx, "tcp", s.addr(), s.user, s.password, "", dialer, func(c *client.Conn) error {
+		if config != nil {
+			c.SetTLSConfig(config)
+		}
+		return nil
+	})
+	if err != nil && ctx.Err() != nil {
+		return nil, fmt.Errorf("no login within %s (%s): %w", s.timeout, optTimeout, ctx.Err())
+	}
+	return conn, err
+}
+
+// Numbers of server errors.
+const (
+	erAccessDenied   = 1045
+	erDBAccessDenied = 1044
+	erNoPrivilege    = 1227
+	erTooMany        = 1040
+	erHostBlocked    = 1129
+	erHostRefused    = 1130
+	erLogFatal       = 1236
+	erLocked         = 3118
+	erExpired        = 1820
+	erSecure         = 3159
+)
+
+// code returns the number and words of a server's error, 0 if err is none.
+func code(err error) (uint16, string) {
+	var a *gomysql.MyError
+	if errors.As(err, &a) {
+		return a.Code, a.Message
+	}
+	var b *driver.MySQLError
+	if errors.As(err, &b) {
+		return b.Number, b.Message
+	}
+	return 0, ""
+}
+
+// explain says what an error of the connection means and what to do.
+func (s *settings) explain(deed string, err error) error {
+	if err == nil || connect.IsPermanent(err) {
+		return err
+	}
+	say := func(what, do string) error {
+		return fmt.Errorf("%s MySQL at %s: %s; %s: %w", deed, s.addr(), what, do, err)
+	}
+	switch n, words := code(err); n {
+	case 0:
+	case erAccessDenied, erDBAccessDenied, erHostRefused, erLocked, erExpired:
+		return connect.Permanent(say("the server does not let user "+s.user+" in", "check "+optUser+", "+optPassword+" and from which hosts the user may connect"))
+	case erNoPrivilege:
+		return connect.Permanent(say("user "+s.user+" lacks a privilege", fmt.Sprintf("GRANT REPLICATION SLAVE, REPLICATION CLIENT, SELECT ON *.* TO '%s'@'%%'", s.user)))
+	case erSecure:
+		return connect.Permanent(say("the server insists on encryption", "set "+optSSLMode+" to required"))
+	case erTooMany:
+		return say("the server has no connection left", "raise max_connections there")
+	case erHostBlocked:
+		return say("the server has blocked this host after many errors", "run FLUSH HOSTS or TRUNCATE performance_schema.host_cache there")
+	default:
+		return fmt.Errorf("%s MySQL at %s: the server says error %d: %s: %w", deed, s.addr(), n, words, err)
+	}
+	return s.explainNet(say, err)
+}
+
+func (s *settings) explainNet(say func(what, do string) error, err error) error {
+	var dns *net.DNSError
+	var timeout net.Error
+	var unknown x509.UnknownAuthorityError
+	var name x509.HostnameError
+	switch {
+	case errors.Is(err, context.Canceled):
+		return err
+	case errors.As(err, &dns):
+		return say("its name has no address", "check "+optHost)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return say("nothing listens there", "check "+optHost+" and "+optPort+" and that the server runs")
+	case errors.As(err, &unknown):
+		return connect.Permanent(say("its certificate is signed by nobody we trust", "set "+optSSLCA+" to the certificate of its authority"))
+	case errors.As(err, &name):
+		return connect.Permanent(say("its certificate is for another host", "correct "+optHost+" or set "+optSSLMode+" to verify_ca"))
+	case strings.Contains(err.Error(), "does not support TLS"):
+		return connect.Permanent(say("it offers no encryption", "set "+optSSLMode+" to preferred or disabled, or give the server a certificate"))
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return say("it was silent for too long", "look at the network and the load of the server")
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed), errors.Is(err, gomysql.ErrBadConn), errors.Is(err, driver.ErrInvalidConn):
+		return say("the connection broke", "it is opened again; look at the server's error log if this repeats")
+	}
+	return say("it failed", "look at the cause")
+}

@@ -1,0 +1,54 @@
+// Package mysql is the change source of MySQL servers: it follows the binary
+// log and hands out its row changes as batches of records.
+//
+// # The way of a change
+//
+//	reader --unit--> sequencer --job--> decoders (in parallel)
+//	                      \-----job, in order-----> Read
+//
+// One goroutine reads packets into large slabs and passes on what is at hand,
+// up to a unit of 256 KiB. One goroutine, the sequencer, walks the events in
+// order: it keeps track of tables, transactions, positions and DDL, and makes
+// jobs, which end at a transaction's end where they can. Decoders turn the row
+// events of a job into its batch. Read takes the jobs in order, numbers their
+// records and swaps their batch into the caller's. All channels are short;
+// what they and the jobs hold is the bound on memory, whatever the size of a
+// transaction. A single event, which holds at most one row beyond the server's
+// binlog_row_event_max_size, is always held whole.
+//
+// # Positions
+//
+// A Position says which transactions are done (GTIDs, or file and position
+// where the server does not have GTIDs), how many changes were counted (Seq),
+// and how many transactions and statements (the ordinal of table versions). It
+// moves at the end of every transaction, captured or not (invariant 3). The
+// scheme, GTID or file, is chosen at the first start and stays.
+//
+// # Shapes
+//
+// A server whose binlog_row_metadata is FULL tells names, types and key with
+// each table map, and that is the truth. Else the shape comes from the history
+// (schema/history), which begins with the catalog at the first start and goes
+// on with every DDL statement, and each table map is checked against it. Where
+// shape and log disagree the table is stopped with an error; it is never
+// guessed at (invariant 9). A stopped table stays stopped, with its reason, in
+// the State of the source, until the connector is reset.
+//
+// # Ownership
+//
+// Values alias the slab that their event was read into. A slab is never
+// written to again once an event was read into it; when no batch points to it
+// any more the collector frees it (invariant 7).
+//
+// # Concurrency
+//
+// Head, Commit, Stop, Tables and Close may be called beside Read. All
+// goroutines end before Close returns.
+//
+// # Errors
+//
+// Any fault of the connection, the log or the server ends the run: Read
+// returns an error that names the server and what to do, and the worker opens
+// the source again from the last saved position. Errors that no retry mends
+// are marked by connect.Permanent or are connect.ErrPositionLost.
+package mysql

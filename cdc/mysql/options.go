@@ -1,0 +1,180 @@
+package mysql
+
+import (
+	"fmt"
+	"hash/fnv"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/towline/towline/connect"
+)
+
+// Names of the options.
+const (
+	optHost         = "database.hostname"
+	optPort         = "database.port"
+	optUser         = "database.user"
+	optPassword     = "database.password"
+	optServerID     = "database.server.id"
+	optSSLMode      = "database.ssl.mode"
+	optSSLCA        = "database.ssl.ca"
+	optSSLCert      = "database.ssl.cert"
+	optSSLKey       = "database.ssl.key"
+	optPrefix       = "topic.prefix"
+	optLayout       = "topic.layout"
+	optDBInclude    = "database.include.list"
+	optDBExclude    = "database.exclude.list"
+	optTableInclude = "table.include.list"
+	optTableExclude = "table.exclude.list"
+	optTimeout      = "connect.timeout.ms"
+	optHeartbeat    = "heartbeat.interval.ms"
+	optTombstones   = "tombstones.on.delete"
+	optSchemas      = "include.schema.changes"
+	optNetWrite     = "binlog.net.write.timeout"
+)
+
+const (
+	groupConnection = "Connection"
+	groupTables     = "Tables"
+	groupTopics     = "Topics"
+	groupTuning     = "Tuning"
+)
+
+// Options returns the options of the source. Their names are Debezium's where
+// it has one.
+func Options() []connect.Option {
+	return append(connectionOptions(), append(captureOptions(), tuningOptions()...)...)
+}
+
+func connectionOptions() []connect.Option {
+	return []connect.Option{
+		{Name: optHost, Type: connect.TypeString, Required: true, Importance: connect.High, Group: groupConnection,
+			Doc: "Name or address of the MySQL server."},
+		{Name: optPort, Type: connect.TypeInt, Default: "3306", Min: 1, Max: 65535, Importance: connect.High, Group: groupConnection,
+			Doc: "Port of the MySQL server."},
+		{Name: optUser, Type: connect.TypeString, Required: true, Importance: connect.High, Group: groupConnection,
+			Doc: "User to log in as. It needs `REPLICATION SLAVE`, `REPLICATION CLIENT`, and `SELECT` on the captured tables."},
+		{Name: optPassword, Type: connect.TypePassword, Importance: connect.High, Group: groupConnection,
+			Doc: "Password of the user."},
+		{Name: optServerID, Type: connect.TypeLong, Min: 1, Max: 1<<32 - 1, Importance: connect.High, Group: groupConnection,
+			Doc: "Number by which the MySQL server knows this reader among its replicas. It must differ from that of every replica and of the server. Default: made from the connector's name."},
+		{Name: optSSLMode, Type: connect.TypeString, Default: "preferred", Importance: connect.Medium, Group: groupConnection,
+			Values: []string{"disabled", "preferred", "required", "verify_ca", "verify_identity"},
+			Doc:    "Encryption of the connection: `disabled`; `preferred`, if the server can; `required`, without a look at the server's certificate; `verify_ca`, its certificate must be signed by `database.ssl.ca`; `verify_identity`, and be that of `database.hostname`."},
+		{Name: optSSLCA, Type: connect.TypeString, Importance: connect.Low, Group: groupConnection,
+			Doc: "File with the certificates (PEM) that sign the server's. Default: those of the system."},
+		{Name: optSSLCert, Type: connect.TypeString, Importance: connect.Low, Group: groupConnection,
+			Doc: "File with the certificate (PEM) of this client."},
+		{Name: optSSLKey, Type: connect.TypeString, Importance: connect.Low, Group: groupConnection,
+			Doc: "File with the private key (PEM) of this client."},
+		{Name: optTimeout, Type: connect.TypeInt, Default: "30000", Min: 100, Max: 3600_000, Importance: connect.Medium, Group: groupConnection,
+			Doc: "Milliseconds to wait for a connection."},
+	}
+}
+
+func captureOptions() []connect.Option {
+	list := func(name, doc string) connect.Option {
+		return connect.Option{Name: name, Type: connect.TypeList, Importance: connect.High, Group: groupTables, Check: connect.Regexps, Doc: doc}
+	}
+	return []connect.Option{
+		list(optDBInclude, "Regular expressions of the databases to capture. They match whole names, in any letter case. Default: all but the server's own."),
+		list(optDBExclude, "Regular expressions of databases not to capture. Not together with `database.include.list`."),
+		list(optTableInclude, "Regular expressions of the tables to capture. They match whole names of the form `database.table`, in any letter case. Default: all."),
+		list(optTableExclude, "Regular expressions of tables not to capture. Not together with `table.include.list`."),
+		{Name: optPrefix, Type: connect.TypeString, Required: true, Importance: connect.High, Group: groupTopics, Check: checkPrefix,
+			Doc: "Begin of the names of all topics. Letters, digits, `_`, `-` and `.`; it must differ between connectors."},
+		{Name: optLayout, Type: connect.TypeString, Default: "table", Values: []string{"table", "single"}, Importance: connect.Medium, Group: groupTopics,
+			Doc: "`table`: each table has the topic `topic.prefix.database.table`, where characters other than letters, digits, `_` and `-` are written as `_xHHHH_`, their code point. `single`: all goes into the topic `topic.prefix`, which then has transactions whole and in order if it has one partition."},
+		{Name: optTombstones, Type: connect.TypeBoolean, Default: "true", Importance: connect.Medium, Group: groupTopics,
+			Doc: "Whether a delete is followed by a message without a value. For converters that write one message per record."},
+		{Name: optSchemas, Type: connect.TypeBoolean, Default: "false", Importance: connect.Low, Group: groupTopics,
+			Doc: "Whether DDL statements get a topic of their own. Changes of shape are always part of each table's topic."},
+	}
+}
+
+func tuningOptions() []connect.Option {
+	return []connect.Option{
+		{Name: optHeartbeat, Type: connect.TypeInt, Default: "1000", Min: 100, Max: 3600_000, Importance: connect.Low, Group: groupTuning,
+			Doc: "Milliseconds of silence after which the server sends a sign of life. Three times that without any is a lost connection."},
+		{Name: optNetWrite, Type: connect.TypeInt, Default: "3600", Min: 1, Max: 31536000, Importance: connect.Low, Group: groupTuning,
+			Doc: "Seconds that the server waits for this reader to take what it sent."},
+	}
+}
+
+func checkPrefix(v string) error {
+	for _, c := range v {
+		if (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && (c < '0' || c > '9') && !strings.ContainsRune("_-.", c) {
+			return fmt.Errorf("%q has %q in it; only letters, digits, '_', '-' and '.' are allowed", v, c)
+		}
+	}
+	return nil
+}
+
+// Validate looks at options together.
+func Validate(cfg connect.Config) (faults []connect.Fault) {
+	both := func(a, b string) {
+		if len(cfg.List(a)) > 0 && len(cfg.List(b)) > 0 {
+			faults = append(faults, connect.Fault{Key: b, Text: "cannot be used together with " + a + "; leave one of them out"})
+		}
+	}
+	both(optDBInclude, optDBExclude)
+	both(optTableInclude, optTableExclude)
+	if (cfg.String(optSSLCert) == "") != (cfg.String(optSSLKey) == "") {
+		faults = append(faults, connect.Fault{Key: optSSLCert, Text: "a certificate needs its key and a key its certificate; set both " + optSSLCert + " and " + optSSLKey})
+	}
+	for _, o := range []string{optSSLCA, optSSLCert, optSSLKey} {
+		if f := cfg.String(o); f != "" {
+			if _, err := os.Stat(f); err != nil {
+				faults = append(faults, connect.Fault{Key: o, Text: fmt.Sprintf("the file cannot be read: %v", err)})
+			}
+		}
+	}
+	return faults
+}
+
+// settings are the options, read.
+type settings struct {
+	host, port     string
+	user, password string
+	serverID       uint32
+	sslMode        string
+	ca, cert, key  string
+	timeout        time.Duration
+	heartbeat      time.Duration
+	netWrite       int64
+	filter         *filter
+	topics         topics
+	connector      string
+}
+
+func newSettings(cfg connect.Config) (*settings, error) {
+	f, err := newFilter(cfg)
+	if err != nil {
+		return nil, connect.Permanent(err)
+	}
+	s := &settings{
+		host: cfg.String(optHost), port: strconv.FormatInt(cfg.Int(optPort), 10),
+		user: cfg.String(optUser), password: cfg.String(optPassword),
+		serverID: uint32(cfg.Int(optServerID)),
+		sslMode:  strings.ToLower(cfg.String(optSSLMode)),
+		ca:       cfg.String(optSSLCA), cert: cfg.String(optSSLCert), key: cfg.String(optSSLKey),
+		timeout: cfg.Millis(optTimeout), heartbeat: cfg.Millis(optHeartbeat), netWrite: cfg.Int(optNetWrite),
+		filter:    f,
+		topics:    topics{prefix: cfg.String(optPrefix), single: strings.EqualFold(cfg.String(optLayout), "single")},
+		connector: cfg.Name(),
+	}
+	if s.serverID == 0 {
+		s.serverID = defaultServerID(cfg.Name())
+	}
+	return s, nil
+}
+
+// defaultServerID makes a number from a connector's name, far from the small
+// ones that people give to their servers.
+func defaultServerID(name string) uint32 {
+	h := fnv.New32a()
+	h.Write([]byte(name))
+	return 1<<30 + h.Sum32()%(1<<30)
+}

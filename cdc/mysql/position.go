@@ -1,0 +1,170 @@
+package mysql
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/towline/towline/cdc/gtid"
+	"github.com/towline/towline/connect"
+	"github.com/towline/towline/offsets"
+)
+
+// mode is the scheme of a position.
+type mode byte
+
+const (
+	byGTID mode = 1
+	byFile mode = 2
+)
+
+// position is what a Position holds.
+type position struct {
+	mode   mode
+	server gtid.UUID
+	seq    uint64 // epoch and count of the last change
+	// ordinal counts transactions and statements: the time of the history.
+	ordinal uint64
+	file    string
+	pos     uint64 // in file, of the end of the last transaction
+	gtids   *gtid.Set
+}
+
+const (
+	positionFormat = 1
+	seqOffset      = 18
+	fixedSize      = 42
+)
+
+// append appends the binary form of p:
+//
+//	format(1) mode(1) server(16) seq(8) ordinal(8) pos(8) #file file gtids
+//
+// Fixed numbers are little-endian.
+func (p *position) append(dst []byte) []byte {
+	dst = append(dst, positionFormat, byte(p.mode))
+	dst = append(dst, p.server[:]...)
+	dst = binary.LittleEndian.AppendUint64(dst, p.seq)
+	dst = binary.LittleEndian.AppendUint64(dst, p.ordinal)
+	dst = binary.LittleEndian.AppendUint64(dst, p.pos)
+	dst = binary.AppendUvarint(dst, uint64(len(p.file)))
+	dst = append(dst, p.file...)
+	return p.gtids.AppendBinary(dst)
+}
+
+// putSeq sets the seq of a position that append wrote.
+func putSeq(b offsets.Position, seq uint64) { binary.LittleEndian.PutUint64(b[seqOffset:], seq) }
+
+var errPosition = errors.New("not a position of a MySQL source")
+
+func parsePosition(b offsets.Position) (position, error) {
+	var p position
+	if len(b) < fixedSize || b[0] != positionFormat || b[1] != byte(byGTID) && b[1] != byte(byFile) {
+		return p, errPosition
+	}
+	p.mode = mode(b[1])
+	copy(p.server[:], b[2:])
+	p.seq = binary.LittleEndian.Uint64(b[seqOffset:])
+	p.ordinal = binary.LittleEndian.Uint64(b[26:])
+	p.pos = binary.LittleEndian.Uint64(b[34:])
+	n, k := binary.Uvarint(b[fixedSize:])
+	if k <= 0 || n > uint64(len(b)-fixedSize-k) {
+		return p, errPosition
+	}
+	rest := b[fixedSize+k:]
+	p.file, rest = string(rest[:n]), rest[n:]
+	set, rest, err := gtid.ParseBinary(rest)
+	if err != nil || len(rest) > 0 {
+		return p, errPosition
+	}
+	p.gtids = set
+	return p, nil
+}
+
+func (p *position) String() string {
+	var b strings.Builder
+	if p.mode == byGTID {
+		fmt.Fprintf(&b, "GTIDs %s", p.gtids)
+		if p.file != "" {
+			fmt.Fprintf(&b, " (%s:%d)", p.file, p.pos)
+		}
+	} else {
+		fmt.Fprintf(&b, "%s:%d", p.file, p.pos)
+	}
+	fmt.Fprintf(&b, " of server %s, change %d", gtid.FormatUUID(p.server), p.seq&(1<<connect.SeqEpochShift-1))
+	if epoch := p.seq >> connect.SeqEpochShift; epoch > 0 {
+		fmt.Fprintf(&b, " of epoch %d", epoch)
+	}
+	return b.String()
+}
+
+// covers reports whether p is at or beyond head.
+func (p *position) covers(head *position) bool {
+	if p.mode != head.mode {
+		return false
+	}
+	if p.mode == byGTID {
+		return head.gtids.SubsetOf(p.gtids)
+	}
+	return p.server == head.server && !before(p.file, p.pos, head.file, head.pos)
+}
+
+// before reports whether place a lies before place b of one server's log.
+// Files go by the number at their name's end, since 999999 is followed by
+// 1000000.
+func before(aFile string, aPos uint64, bFile string, bPos uint64) bool {
+	if aFile == bFile {
+		return aPos < bPos
+	}
+	if aFile == "" || bFile == "" {
+		return aFile == ""
+	}
+	return fileNumber(aFile) < fileNumber(bFile)
+}
+
+func fileNumber(name string) uint64 {
+	n, _ := strconv.ParseUint(name[strings.LastIndexByte(name, '.')+1:], 10, 64)
+	return n
+}
+
+// Covers reports whether a saved position is at or beyond a Head.
+func Covers(pos, head offsets.Position) bool {
+	p, err := parsePosition(pos)
+	if err != nil {
+		return false
+	}
+	h, err := parsePosition(head)
+	return err == nil && p.covers(&h)
+}
+
+// Describe returns a position in words.
+func Describe(pos offsets.Position) string {
+	p, err := parsePosition(pos)
+	if err != nil {
+		return fmt.Sprintf("%v (%x)", err, []byte(pos))
+	}
+	return p.String()
+}
+
+// Anchor returns the GTIDs of all transactions up to a position, in the
+// server's syntax, and the UUID of the server that it is of. gtids is "" for a
+// server without GTIDs.
+func Anchor(pos offsets.Position) (gtids, serverUUID string, err error) {
+	p, err := parsePosition(pos)
+	if err != nil {
+		return "", "", err
+	}
+	if p.mode == byGTID {
+		gtids = p.gtids.String()
+	}
+	return gtids, gtid.FormatUUID(p.server), nil
+}
+
+// Reached reports whether a position is at or beyond a place in the log of
+// its server. What lies behind a rotation counts.
+func Reached(pos offsets.Position, file string, filePos uint64) bool {
+	p, err := parsePosition(pos)
+	return err == nil && !before(p.file, p.pos, file, filePos)
+}

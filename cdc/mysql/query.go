@@ -1,0 +1,313 @@
+package mysql
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/towline/towline/cdc/binlog"
+	"github.com/towline/towline/cdc/charset"
+	"github.com/towline/towline/connect"
+	"github.com/towline/towline/schema"
+	"github.com/towline/towline/schema/ddl"
+)
+
+var textBegin, textCommit = []byte("BEGIN"), []byte("COMMIT")
+
+// query handles a statement; done says that it ends its transaction.
+func (q *sequencer) query(ctx context.Context, h *binlog.Header, body []byte) (done bool, err error) {
+	s, err := binlog.ParseQuery(body)
+	if err != nil {
+		return false, err
+	}
+	if !q.tx.open { // servers before 5.7 without GTIDs
+		if q.pos.mode == byGTID {
+			return false, fmt.Errorf("a statement comes without the GTID event of its transaction: %s", quote(string(s.Text)))
+		}
+		q.begin(binlog.GTID{}, h)
+	}
+	if !q.tx.began {
+		q.tx.thread = s.Thread
+	}
+	switch {
+	case bytes.Equal(s.Text, textBegin):
+		q.tx.began = true
+		return false, nil
+	case bytes.Equal(s.Text, textCommit):
+		return true, nil
+	}
+	return q.statement(ctx, h, &s)
+}
+
+// statement handles all but BEGIN and COMMIT.
+func (q *sequencer) statement(ctx context.Context, h *binlog.Header, s *binlog.Query) (done bool, err error) {
+	text, err := statementText(s)
+	if err != nil {
+		return !q.tx.began, q.unclear(nil, s, text, err)
+	}
+	word := func(prefix string) bool {
+		t := strings.TrimSpace(text)
+		return len(t) >= len(prefix) && strings.EqualFold(t[:len(prefix)], prefix) &&
+			(len(t) == len(prefix) || strings.IndexByte(" \t\r\n;`'", t[len(prefix)]) >= 0)
+	}
+	switch {
+	case word("BEGIN"), word("START TRANSACTION"):
+		q.tx.began = true
+		return false, nil
+	case word("XA START"), word("XA BEGIN"):
+		q.tx.began, q.tx.xa = true, true
+		return false, nil
+	case word("XA END"), word("SAVEPOINT"), word("RELEASE SAVEPOINT"):
+		return false, nil
+	case word("ROLLBACK TO"):
+		q.rolledBack(text)
+		return false, nil
+	case word("ROLLBACK"):
+		q.rolledBack(text)
+		return true, nil
+	case word("COMMIT"), word("XA COMMIT"), word("XA ROLLBACK"), word("XA PREPARE"):
+		return true, nil
+	}
+	return !q.tx.began, q.define(ctx, h, s, text)
+}
+
+// statementText returns the text in UTF-8.
+func statementText(s *binlog.Query) (string, error) {
+	if s.Status.HasCharset {
+		c, ok := charset.CollationByID(s.Status.CharsetClient)
+		if !ok {
+			return string(s.Text), fmt.Errorf("its charset %d is not known to this build", s.Status.CharsetClient)
+		}
+		text, ok := c.Charset.Decode(nil, s.Text)
+		if !ok {
+			return string(s.Text), fmt.Errorf("it is not valid %s", c.Charset.Name())
+		}
+		return string(text), nil
+	}
+	return string(s.Text), nil
+}
+
+// rolledBack stops the tables with rows in the transaction, which are out
+// already or about to be.
+func (q *sequencer) rolledBack(text string) {
+	for _, t := range q.tx.hit {
+		q.stop(t.name, fmt.Sprintf("a transaction with rows of it was rolled back in the log at %s:%d (%s), after statements that cannot be (tables of other engines than InnoDB); take a new snapshot of it",
+			q.file, q.offset, quote(text)))
+	}
+}
+
+// define applies a statement to the shapes.
+func (q *sequencer) define(ctx context.Context, h *binlog.Header, s *binlog.Query, text string) error {
+	st, err := ddl.Parse(text, q.context(s))
+	if err != nil {
+		var e *ddl.Error
+		if errors.As(err, &e) && e.Tables != nil {
+			return q.unclear(e.Tables, s, text, err)
+		}
+		return q.unclear(nil, s, text, err)
+	}
+	switch st.Kind {
+	case ddl.Other, ddl.Transaction:
+		return nil
+	case ddl.DML:
+		return q.dml(st, s, text)
+	}
+	if s.ErrorCode != 0 {
+		return q.unclear(st.Tables, s, text, fmt.Errorf("it failed half way with error %d", s.ErrorCode))
+	}
+	for _, o := range ddl.Apply(st, q.shapes) {
+		if err := q.outcome(ctx, h, &o, text); err != nil {
+			return err
+		}
+	}
+	q.retarget()
+	return nil
+}
+
+// context returns what the statement's meaning depends on.
+func (q *sequencer) context(s *binlog.Query) ddl.Context {
+	c := ddl.Context{Database: string(s.Database), Version: q.shapes.version, LowerCaseNames: q.shapes.lowerCase,
+		ServerCollation: q.shapes.serverColl, ImplicitTimestamps: !s.Status.ExplicitDefaultsTS}
+	if s.Status.HasSQLMode {
+		c.SQLMode = ddl.SQLModeFromBits(s.Status.SQLMode)
+	}
+	name := func(id uint16, to *string) {
+		if id != 0 {
+			if x, ok := charset.CollationByID(id); ok {
+				*to = x.Name
+			}
+		}
+	}
+	name(s.Status.CollationServer, &c.ServerCollation)
+	c.DatabaseCollation = c.ServerCollation
+	name(s.Status.CollationDatabase, &c.DatabaseCollation)
+	name(s.Status.CollationUTF8MB4, &c.UTF8MB4Collation)
+	return c
+}
+
+// outcome takes over what a statement did to one name, and tells it.
+func (q *sequencer) outcome(ctx context.Context, h *binlog.Header, o *ddl.Outcome, text string) error {
+	if o.Name.Table == "" {
+		return q.database(ctx, h, o)
+	}
+	n := tableName{o.Name.Database, o.Name.Table}
+	if !q.s.filter.database(n.db) {
+		return nil
+	}
+	if o.Err != nil {
+		return q.lose(n, fmt.Sprintf("its shape after %s at %s:%d is not known: %v", quote(text), q.file, q.offset, o.Err))
+	}
+	old := q.shapes.table(n)
+	q.open = append(q.open, q.shapes.set(n, o.Def))
+	if e, ok := q.shapes.found(n); ok {
+		q.open = append(q.open, e)
+	}
+	if !q.s.filter.table(n.db, n.table) || q.shapes.stopped(n) {
+		return nil
+	}
+	return q.tell(ctx, h, o, old)
+}
+
+// tell makes the records for an outcome on a captured table, which had the
+// shape old before, nil if it was not there.
+func (q *sequencer) tell(ctx context.Context, h *binlog.Header, o *ddl.Outcome, old *schema.Table) error {
+	if o.Def == nil {
+		if old == nil {
+			return nil
+		}
+		return q.mark(ctx, h, connect.OpTruncate, 0, old)
+	}
+	t := o.Def.Table
+	emptied := o.Effect&(ddl.Removes|ddl.Empties) != 0 || o.From != nil // not of these rows any more
+	if old != nil && emptied {
+		if err := q.mark(ctx, h, connect.OpTruncate, 0, old); err != nil {
+			return err
+		}
+	}
+	var flags connect.Flags
+	if o.From != nil || o.Effect&ddl.Rewrites != 0 || o.Effect&ddl.Removes != 0 && o.Effect&ddl.Empties == 0 {
+		flags = connect.Reread
+	}
+	if flags == 0 && old != nil && old.ID() == t.ID() {
+		return nil
+	}
+	return q.mark(ctx, h, connect.OpSchema, flags, t)
+}
+
+// database takes over what a statement did to a database.
+func (q *sequencer) database(ctx context.Context, h *binlog.Header, o *ddl.Outcome) error {
+	name := o.Name.Database
+	if !q.s.filter.database(name) {
+		return nil
+	}
+	if o.Err == nil {
+		q.open = append(q.open, q.shapes.setDatabase(name, o.Database))
+	} else {
+		q.open = append(q.open, q.shapes.setDatabase(name, nil)) // what is made in it will not be clear
+	}
+	if o.Database != nil || o.Err != nil {
+		return nil
+	}
+	for _, n := range q.shapes.names(func(n tableName) bool { return n.db == name }) {
+		gone := ddl.Outcome{Name: ddl.Name{Database: n.db, Table: n.table}, Effect: o.Effect}
+		if err := q.outcome(ctx, h, &gone, ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lose gives up the shape of a table. Where the log tells shapes the table is
+// to be read anew once the next one has come; else it is stopped.
+func (q *sequencer) lose(n tableName, reason string) error {
+	q.open = append(q.open, q.shapes.set(n, nil))
+	if !q.s.filter.table(n.db, n.table) || q.shapes.stopped(n) {
+		return nil
+	}
+	if !q.shapes.full {
+		q.stop(n, reason+"; SET PERSIST binlog_row_metadata = FULL on the server to have shapes in the log, then take a new snapshot of the table")
+		return nil
+	}
+	q.open = append(q.open, q.shapes.lose(n, reason))
+	return nil
+}
+
+// unclear gives up the shapes of all captured tables that a statement may
+// have touched: tables if they are known, else those of its databases.
+func (q *sequencer) unclear(tables []ddl.Name, s *binlog.Query, text string, cause error) error {
+	reason := fmt.Sprintf("the statement %s at %s:%d is not understood: %v", quote(text), q.file, q.offset, cause)
+	var names []tableName
+	if tables != nil {
+		for _, t := range tables {
+			if q.s.filter.database(t.Database) {
+				names = append(names, tableName{t.Database, t.Table})
+			}
+		}
+	} else {
+		names = q.affected(s)
+	}
+	for _, n := range names {
+		if err := q.lose(n, reason); err != nil {
+			return err
+		}
+	}
+	q.retarget()
+	return nil
+}
+
+// affected returns the tables that a statement may touch: those of the
+// databases that the server says it updates, or of its default one.
+func (q *sequencer) affected(s *binlog.Query) []tableName {
+	dbs := map[string]bool{}
+	if s != nil {
+		for _, db := range s.Status.UpdatedDatabases {
+			dbs[string(db)] = true
+		}
+		if len(dbs) == 0 && !s.Status.TooManyDatabases && len(s.Database) > 0 {
+			dbs[string(s.Database)] = true
+		}
+	}
+	return q.shapes.names(func(n tableName) bool { return len(dbs) == 0 || dbs[n.db] })
+}
+
+// dml stops the captured tables that a statement changes whose rows are not in
+// the log.
+func (q *sequencer) dml(st *ddl.Statement, s *binlog.Query, text string) error {
+	var names []tableName
+	system := len(st.Tables) > 0
+	for _, t := range st.Tables {
+		system = system && systemDB(t.Database)
+	}
+	if system && len(s.Status.UpdatedDatabases) <= 1 {
+		return nil // heartbeats of hosted servers, and the like
+	}
+	// Triggers and functions may change tables that the text does not name.
+	names = q.affected(s)
+	return q.statementOnly(names, text)
+}
+
+// statementDML is dml for statements whose text is not at hand.
+func (q *sequencer) statementDML(s *binlog.Query, text string) error {
+	return q.statementOnly(q.affected(s), text)
+}
+
+func (q *sequencer) statementOnly(names []tableName, text string) error {
+	for _, n := range names {
+		if q.s.filter.table(n.db, n.table) {
+			q.stop(n, fmt.Sprintf("the log has the statement %s at %s:%d instead of the rows it changed, perhaps of this table; SET PERSIST binlog_format = 'ROW' on the server and in all sessions, then take a new snapshot of the table",
+				quote(text), q.file, q.offset))
+		}
+	}
+	return nil
+}
+
+// quote returns a statement in quotes, shortened.
+func quote(text string) string {
+	const most = 200
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "..."
+	}
+	return fmt.Sprintf("%q", text)
+}

@@ -1,0 +1,327 @@
+package mysql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/towline/towline/cdc/binlog"
+	"github.com/towline/towline/connect"
+	"github.com/towline/towline/offsets"
+	"github.com/towline/towline/schema"
+)
+
+// idlePositions is how often positions come while the log has nothing for us.
+const idlePositions = time.Second
+
+// sequencer walks the events in order. It alone knows where we are in the log,
+// which transaction is open, and what the tables look like.
+type sequencer struct {
+	s      *settings
+	shapes *shapes
+	out    chan<- *job // to Read, in order
+	work   chan<- *job // to the decoders
+	free   <-chan *job
+	stops  *stopBox
+
+	format  *binlog.Format
+	inner   *binlog.Format // of the events inside payloads
+	maps    binlog.TableMaps
+	targets map[*binlog.TableMap]*target
+	payload *binlog.PayloadReader
+
+	// Where the next event begins. Offsets have 64 bits; the log's own wrap.
+	file   string
+	offset uint64
+	skipTo uint64 // events of the first file before it were read by an earlier run
+
+	tx    transaction
+	pos   position // of the end of the last transaction
+	moved bool     // pos is not yet in a job
+	sent  time.Time
+
+	cur     *job
+	open    []offsets.Entry // state changed by the open transaction
+	settled []offsets.Entry // state changed up to pos
+	tables  []*schema.Table // to go out with the next job
+	pending []stopOrder     // wait for the end of the transaction
+}
+
+// transaction is what is known of the open one.
+type transaction struct {
+	open   bool
+	gtid   binlog.GTID
+	commit int64  // microseconds since 1970
+	thread uint32 // connection that made it
+	began  bool   // its BEGIN has come
+	xa     bool
+	tasks  int       // of it, in all jobs
+	hit    []*target // captured tables with rows in it
+}
+
+// stopOrder ends the following of a table.
+type stopOrder struct {
+	table  tableName
+	reason string
+}
+
+// stopBox passes orders to the sequencer without ever waiting for it.
+type stopBox struct {
+	mu     sync.Mutex
+	orders []stopOrder
+	wake   chan struct{} // holds one token while there are orders
+}
+
+func newStopBox() *stopBox { return &stopBox{wake: make(chan struct{}, 1)} }
+
+func (b *stopBox) put(o stopOrder) {
+	b.mu.Lock()
+	b.orders = append(b.orders, o)
+	b.mu.Unlock()
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (b *stopBox) take(dst []stopOrder) []stopOrder {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	dst = append(dst, b.orders...)
+	b.orders = nil
+	return dst
+}
+
+// target is what the rows under one TABLE_MAP need.
+type target struct {
+	name     tableName
+	captured bool
+	plan     *binlog.Plan // nil: rows are dropped
+	topic    string
+}
+
+// run walks all units, until they end or ctx does.
+func (q *sequencer) run(ctx context.Context, units <-chan unit, spare chan<- [][]byte) {
+	defer func() {
+		close(q.work)
+		close(q.out)
+		if q.payload != nil {
+			q.payload.Close()
+		}
+	}()
+	err := q.loop(ctx, units, spare)
+	if err != nil && ctx.Err() == nil {
+		q.emit(ctx, &job{err: err, done: closedChan})
+	}
+}
+
+var closedChan = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+func (q *sequencer) loop(ctx context.Context, units <-chan unit, spare chan<- [][]byte) error {
+	var err error
+	if q.cur, err = q.newJob(ctx); err != nil {
+		return err
+	}
+	for {
+		select {
+		case u, ok := <-units:
+			if !ok {
+				return io.ErrUnexpectedEOF
+			}
+			if err := q.unit(ctx, &u); err != nil {
+				return err
+			}
+			clear(u.events)
+			select {
+			case spare <- u.events[:0]:
+			default:
+			}
+		case <-q.stops.wake:
+			q.pending = q.stops.take(q.pending)
+			q.applyStops()
+			if err := q.flush(ctx, true); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (q *sequencer) unit(ctx context.Context, u *unit) error {
+	for _, event := range u.events {
+		if err := q.event(ctx, event); err != nil {
+			if ctx.Err() != nil || connect.IsPermanent(err) {
+				return err
+			}
+			return fmt.Errorf("read the log of MySQL at %s: at %s:%d: %w", q.s.addr(), q.file, q.offset, err)
+		}
+	}
+	if u.err != nil {
+		if err := q.flush(ctx, true); err != nil {
+			return err
+		}
+		return q.s.lost(u.err, &q.pos)
+	}
+	return q.flush(ctx, u.drained)
+}
+
+// newJob waits until Read has given one back.
+func (q *sequencer) newJob(ctx context.Context) (*job, error) {
+	select {
+	case j := <-q.free:
+		return j, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (q *sequencer) emit(ctx context.Context, j *job) {
+	select {
+	case q.out <- j:
+	case <-ctx.Done():
+		return
+	}
+	if j.err == nil {
+		q.work <- j // has room for all jobs there are
+	}
+}
+
+// flush sends off what belongs to transactions that have ended, and of a large
+// open one all but its last task, which may turn out to be the transaction's
+// last. With nothing but a new position it waits until the log is drained, or
+// a while.
+func (q *sequencer) flush(ctx context.Context, drained bool) error {
+	n := q.cur.end
+	switch {
+	case q.moved || n > 0:
+		if n == 0 && len(q.settled) == 0 && q.tables == nil && !drained && time.Since(q.sent) < idlePositions {
+			return nil
+		}
+	case q.cur.bytes < unitSize || len(q.cur.tasks) < 2:
+		return nil
+	default:
+		n = len(q.cur.tasks) - 1
+	}
+	next, err := q.newJob(ctx)
+	if err != nil {
+		return err
+	}
+	j := q.cur
+	next.tasks = append(next.tasks, j.tasks[n:]...)
+	for i := range next.tasks {
+		next.bytes += next.tasks[i].rows.Size()
+	}
+	clear(j.tasks[n:])
+	j.tasks = j.tasks[:n]
+	if q.moved || j.end > 0 {
+		j.pos = q.pos.append(nil)
+		j.state, q.settled = q.settled, nil
+		j.tables, q.tables = q.tables, nil
+		q.moved = false
+	}
+	q.cur, q.sent = next, time.Now()
+	q.emit(ctx, j)
+	return nil
+}
+
+// begin opens a transaction.
+func (q *sequencer) begin(g binlog.GTID, h *binlog.Header) {
+	hit := q.tx.hit[:0]
+	clear(q.tx.hit)
+	q.tx = transaction{open: true, gtid: g, commit: int64(g.CommitTime), hit: hit}
+	if q.tx.commit == 0 {
+		q.tx.commit = int64(h.Timestamp) * 1e6
+	}
+}
+
+// end closes the transaction, at the end of the event just read: the position
+// moves (invariant 3), whether it was captured or not.
+func (q *sequencer) end() {
+	if g := &q.tx.gtid; g.GNO != 0 {
+		q.pos.gtids.Add(g.SID, g.Tag, g.GNO)
+	}
+	if q.tx.tasks > 0 {
+		q.cur.tasks[len(q.cur.tasks)-1].last = true // flush has kept it back
+	}
+	q.tx.open, q.tx.tasks = false, 0
+	q.pos.ordinal++
+	q.cur.end = len(q.cur.tasks)
+	q.settled = append(q.settled, q.open...)
+	clear(q.open)
+	q.open = q.open[:0]
+	q.advance()
+	q.applyStops()
+}
+
+// advance moves the position to where we are, outside of transactions. A dump
+// may begin before the place in the log that an earlier run has reached.
+func (q *sequencer) advance() {
+	if !before(q.file, q.offset, q.pos.file, q.pos.pos) {
+		q.pos.file, q.pos.pos = q.file, q.offset
+	}
+	q.moved = true
+}
+
+// add appends a task of the open transaction to the current job.
+func (q *sequencer) add(ctx context.Context, t task, h *binlog.Header, size int) error {
+	t.at = place{server: h.ServerID, thread: q.tx.thread, sid: q.tx.gtid.SID, tag: q.tx.gtid.Tag, gno: q.tx.gtid.GNO,
+		file: q.file, pos: q.offset, time: int64(h.Timestamp) * 1e6}
+	t.commit = q.tx.commit
+	q.cur.tasks = append(q.cur.tasks, t)
+	q.cur.bytes += size
+	q.tx.tasks++
+	if q.cur.bytes >= unitSize {
+		return q.flush(ctx, false)
+	}
+	return nil
+}
+
+// mark appends a record that is about a table and not about a row.
+func (q *sequencer) mark(ctx context.Context, h *binlog.Header, op connect.Op, flags connect.Flags, t *schema.Table) error {
+	return q.add(ctx, task{op: op, flags: flags, table: t, topic: q.s.topics.of(t.Database, t.Name)}, h, 256)
+}
+
+// stop ends the following of a table from here on.
+func (q *sequencer) stop(name tableName, reason string) {
+	if e, ok := q.shapes.stop(name, reason); ok {
+		if q.tx.open {
+			q.open = append(q.open, e)
+		} else {
+			q.settled = append(q.settled, e)
+			q.moved = true
+		}
+		q.retarget()
+	}
+}
+
+// retarget forgets what was compiled for table maps, since shapes or stops
+// have changed.
+func (q *sequencer) retarget() {
+	clear(q.targets)
+	q.tables = q.shapes.captured()
+}
+
+// applyStops carries out orders that came from outside, between transactions.
+func (q *sequencer) applyStops() {
+	if q.tx.open || len(q.pending) == 0 {
+		return
+	}
+	for _, o := range q.pending {
+		q.stop(o.table, o.reason)
+	}
+	q.pending = q.pending[:0]
+}
+
+var errCut = errors.New("a transaction has no end in the log")
+
+// unfinished is an error when a transaction is open.
+func (q *sequencer) unfinished() error {
+	if !q.tx.open {
+		return nil
+	}
+	return fmt.Errorf("%w; if this repeats the server's log is damaged there, and only a new snapshot helps", errCut)
+}

@@ -1,0 +1,189 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+
+	"github.com/towline/towline/cdc/gtid"
+	"github.com/towline/towline/connect"
+)
+
+// facts are global variables of a server, by name. What it does not know is
+// not there.
+type facts map[string]string
+
+var factNames = []string{"version", "version_comment", "server_uuid", "server_id", "log_bin", "binlog_format", "binlog_row_image",
+	"binlog_row_value_options", "binlog_row_metadata", "gtid_mode", "enforce_gtid_consistency", "binlog_expire_logs_seconds",
+	"binlog_order_commits", "expire_logs_days", "binlog_transaction_compression", "lower_case_table_names", "character_set_server",
+	"collation_server", "binlog_checksum", "innodb_native_foreign_keys"}
+
+func readFacts(ctx context.Context, db *sql.DB) (facts, error) {
+	rows, err := db.QueryContext(ctx, "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('"+strings.Join(factNames, "','")+"')")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	f := facts{}
+	for rows.Next() {
+		var name, value string
+		if err := rows.Scan(&name, &value); err != nil {
+			return nil, err
+		}
+		f[strings.ToLower(name)] = value
+	}
+	return f, rows.Err()
+}
+
+func (f facts) is(name, value string) bool { return strings.EqualFold(f[name], value) }
+
+func (f facts) uuid() (gtid.UUID, error) { return gtid.ParseUUID(f["server_uuid"]) }
+
+func (f facts) gtidMode() bool { return f.is("gtid_mode", "ON") }
+
+// refuse returns why the server's log cannot be followed at all.
+func (f facts) refuse() error {
+	switch {
+	case !f.is("log_bin", "ON"):
+		return fmt.Errorf("the server writes no binary log (log_bin is OFF); start it with --log-bin")
+	case f["binlog_format"] != "" && !f.is("binlog_format", "ROW"):
+		return fmt.Errorf("binlog_format is %s, so that changes of rows are not in the log; SET PERSIST binlog_format = 'ROW' and reconnect all sessions", f["binlog_format"])
+	case f["server_id"] == "0":
+		return fmt.Errorf("server_id is 0, and such a server sends its log to nobody; SET PERSIST server_id = 1")
+	}
+	return nil
+}
+
+// logEnd returns the end of the log, and how many columns tell filters.
+func logEnd(ctx context.Context, db *sql.DB) (file string, pos uint64, err error) {
+	row, err := firstRow(ctx, db, "SHOW BINARY LOG STATUS")
+	if n, _ := code(err); n == 1064 {
+		row, err = firstRow(ctx, db, "SHOW MASTER STATUS")
+	}
+	if err != nil {
+		return "", 0, err
+	}
+	if row == nil {
+		return "", 0, connect.Permanent(fmt.Errorf("the server writes no binary log (log_bin is OFF); start it with --log-bin"))
+	}
+	if _, err := fmt.Sscan(row["Position"], &pos); err != nil {
+		return "", 0, fmt.Errorf("position %q of the log: %w", row["Position"], err)
+	}
+	return row["File"], pos, nil
+}
+
+// firstRow returns the first row of a statement's result, by column; nil if
+// there is none.
+func firstRow(ctx context.Context, db *sql.DB, query string) (map[string]string, error) {
+	rows, err := db.QueryContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	names, err := rows.Columns()
+	if err != nil || !rows.Next() {
+		return nil, errorsOr(err, rows.Err())
+	}
+	values := make([]sql.NullString, len(names))
+	into := make([]any, len(names))
+	for i := range values {
+		into[i] = &values[i]
+	}
+	if err := rows.Scan(into...); err != nil {
+		return nil, err
+	}
+	row := make(map[string]string, len(names))
+	for i, n := range names {
+		row[n] = values[i].String
+	}
+	return row, rows.Err()
+}
+
+func errorsOr(a, b error) error {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+func readSet(ctx context.Context, db *sql.DB, variable string) (*gtid.Set, error) {
+	var text string
+	if err := db.QueryRowContext(ctx, "SELECT @@global."+variable).Scan(&text); err != nil {
+		return nil, err
+	}
+	return gtid.Parse(text)
+}
+
+// head returns where the server is now: what is committed, by GTID, or the
+// end of its log.
+func head(ctx context.Context, db *sql.DB, m mode, server gtid.UUID) (position, error) {
+	p := position{mode: m, server: server, gtids: new(gtid.Set)}
+	var err error
+	if m == byGTID {
+		p.gtids, err = readSet(ctx, db, "gtid_executed")
+		return p, err
+	}
+	p.file, p.pos, err = logEnd(ctx, db)
+	return p, err
+}
+
+// resumable returns nil if the server still has all that follows pos.
+func resumable(ctx context.Context, db *sql.DB, f facts, pos *position) error {
+	server, err := f.uuid()
+	if err != nil {
+		return err
+	}
+	if pos.mode == byFile {
+		if server != pos.server {
+			return connect.Permanent(fmt.Errorf("this is server %s, but the saved position %s:%d is of server %s, and files and positions mean nothing on another server; "+
+				"connect to that server, or take a new snapshot (with gtid_mode=ON a change of servers needs none)", gtid.FormatUUID(server), pos.file, pos.pos, gtid.FormatUUID(pos.server)))
+		}
+		return nil
+	}
+	if !f.gtidMode() {
+		return connect.Permanent(fmt.Errorf("gtid_mode is %s, but the saved position is a set of GTIDs; SET PERSIST gtid_mode = ON (step by step), or take a new snapshot", f["gtid_mode"]))
+	}
+	executed, err := executedWith(ctx, db, pos.gtids)
+	if err != nil {
+		return err
+	}
+	if !pos.gtids.SubsetOf(executed) {
+		ahead := pos.gtids.Clone()
+		ahead.Subtract(executed)
+		return fmt.Errorf("%w: transactions %s were captured, but server %s does not have them: its log was reset, or it lost them in a failover, or it is not the same data; "+
+			"connect to a server that has them, or take a new snapshot", connect.ErrPositionLost, ahead, gtid.FormatUUID(server))
+	}
+	purged, err := readSet(ctx, db, "gtid_purged")
+	if err != nil {
+		return err
+	}
+	if !purged.SubsetOf(pos.gtids) {
+		purged.Subtract(pos.gtids)
+		return fmt.Errorf("%w: the server has purged transactions %s from its log, which were not captured yet; take a new snapshot, and raise binlog_expire_logs_seconds",
+			connect.ErrPositionLost, purged)
+	}
+	return nil
+}
+
+// executedWith returns what the server has executed, and gives it a while to
+// execute want: a transaction goes out to replicas before it is committed.
+func executedWith(ctx context.Context, db *sql.DB, want *gtid.Set) (*gtid.Set, error) {
+	executed, err := readSet(ctx, db, "gtid_executed")
+	if err != nil || want.SubsetOf(executed) {
+		return executed, err
+	}
+	missing := want.Clone()
+	missing.Subtract(executed)
+	if missing.Len() > commitGroup { // surely not what is being committed
+		return executed, nil
+	}
+	var timedOut sql.NullInt64
+	if err := db.QueryRowContext(ctx, "SELECT WAIT_FOR_EXECUTED_GTID_SET(?, 10)", missing.String()).Scan(&timedOut); err != nil {
+		return nil, err
+	}
+	return readSet(ctx, db, "gtid_executed")
+}
+
+// commitGroup is more transactions than a server commits at a time.
+const commitGroup = 10000

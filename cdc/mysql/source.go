@@ -1,0 +1,357 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+
+	"github.com/towline/towline/cdc/binlog"
+	"github.com/towline/towline/cdc/gtid"
+	"github.com/towline/towline/connect"
+	"github.com/towline/towline/offsets"
+	"github.com/towline/towline/schema"
+)
+
+// Plugin is the change source without snapshots.
+func Plugin() connect.Plugin {
+	return connect.Plugin{
+		Name:     "mysql-cdc",
+		Doc:      "Follows the binary log of a MySQL server.",
+		Options:  Options(),
+		Source:   func(cfg connect.Config, env connect.Env) (connect.Source, error) { return New(cfg, env) },
+		Covers:   Covers,
+		Describe: Describe,
+		Check:    Check,
+		Validate: Validate,
+	}
+}
+
+// Source follows the binary log of one server. See the package comment for
+// its concurrency.
+type Source struct {
+	settings *settings
+	env      connect.Env
+
+	mu     sync.Mutex // guards what follows, up to tables
+	db     *sql.DB
+	run    *run // nil when closed
+	mode   mode
+	server gtid.UUID
+
+	tables []*schema.Table // captured, as of the last Read
+
+	// Of Read alone.
+	seq    uint64
+	failed map[tableName]bool // tables that were stopped by their rows
+	state  []offsets.Entry    // of such tables, for the next batch with a Pos
+}
+
+// run is all that runs between Open and Close.
+type run struct {
+	cancel context.CancelFunc
+	dump   *dump
+	out    chan *job
+	free   chan *job
+	stops  *stopBox
+	wg     sync.WaitGroup
+	err    error // what Read has returned, and returns again
+}
+
+// New returns a Source that is not open yet.
+func New(cfg connect.Config, env connect.Env) (*Source, error) {
+	s, err := newSettings(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &Source{settings: s, env: env}, nil
+}
+
+// Open implements connect.Source. With a nil position it begins where the
+// server is now, with the tables as they are now.
+func (s *Source) Open(ctx context.Context, from offsets.Position, state []offsets.Entry) error {
+	db, err := s.settings.openDB()
+	if err != nil {
+		return err
+	}
+	if err := s.open(ctx, db, from, state); err != nil {
+		db.Close()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return s.settings.explain("open the log of", err)
+	}
+	return nil
+}
+
+func (s *Source) open(ctx context.Context, db *sql.DB, from offsets.Position, state []offsets.Entry) error {
+	f, err := readFacts(ctx, db)
+	if err != nil {
+		return err
+	}
+	if err := f.refuse(); err != nil {
+		return connect.Permanent(fmt.Errorf("follow MySQL at %s: %w", s.settings.addr(), err))
+	}
+	sh := newShapes(s.settings, f, s.env.Report)
+	var pos position
+	var fresh []offsets.Entry
+	if from == nil {
+		pos, fresh, err = s.first(ctx, db, f, sh)
+	} else {
+		pos, err = s.resume(ctx, db, f, sh, from, state)
+	}
+	if err != nil {
+		return err
+	}
+	dump, skipTo, err := s.settings.openDump(ctx, &pos)
+	if err != nil {
+		return err
+	}
+	s.start(db, dump, skipTo, pos, sh, fresh)
+	s.report(sh)
+	return nil
+}
+
+// first returns the place where the server is now, and the State that holds
+// the tables as of there.
+func (s *Source) first(ctx context.Context, db *sql.DB, f facts, sh *shapes) (position, []offsets.Entry, error) {
+	server, err := f.uuid()
+	if err != nil {
+		return position{}, nil, err
+	}
+	m := byFile
+	if f.gtidMode() {
+		m = byGTID
+	}
+	var pos position
+	err = sh.seed(ctx, db, func() (err error) {
+		pos, err = head(ctx, db, m, server)
+		return err
+	})
+	if err != nil {
+		return pos, nil, err
+	}
+	return pos, sh.entries(), nil
+}
+
+func (s *Source) resume(ctx context.Context, db *sql.DB, f facts, sh *shapes, from offsets.Position, state []offsets.Entry) (position, error) {
+	pos, err := parsePosition(from)
+	if err != nil {
+		return pos, connect.Permanent(fmt.Errorf("saved position %x: %w", []byte(from), err))
+	}
+	if err := resumable(ctx, db, f, &pos); err != nil {
+		return pos, err
+	}
+	if err := sh.load(state); err != nil {
+		return pos, connect.Permanent(fmt.Errorf("saved state: %w", err))
+	}
+	server, err := f.uuid()
+	if err != nil {
+		return pos, err
+	}
+	if server != pos.server { // a GTID position on another server
+		epoch := pos.seq>>connect.SeqEpochShift + 1
+		pos.seq = epoch<<connect.SeqEpochShift | pos.seq&(1<<connect.SeqEpochShift-1)
+		pos.server, pos.file, pos.pos = server, "", 0
+	}
+	return pos, nil
+}
+
+// start starts the goroutines.
+func (s *Source) start(db *sql.DB, d *dump, skipTo uint64, pos position, sh *shapes, fresh []offsets.Entry) {
+	ctx, cancel := context.WithCancel(context.Background())
+	decoders := max(1, runtime.GOMAXPROCS(0)-1)
+	jobs := 2*decoders + 3
+	r := &run{cancel: cancel, dump: d, out: make(chan *job, jobs+1), free: make(chan *job, jobs), stops: newStopBox()}
+	for range jobs {
+		r.free <- newJob()
+	}
+	units, spare, work := make(chan unit, 2), make(chan [][]byte, 4), make(chan *job, jobs+1)
+	q := &sequencer{s: s.settings, shapes: sh, out: r.out, work: work, free: r.free, stops: r.stops,
+		targets: map[*binlog.TableMap]*target{}, pos: pos, skipTo: skipTo, settled: fresh, moved: fresh != nil}
+	if pos.mode == byFile {
+		q.file, q.offset = pos.file, pos.pos
+	}
+	r.wg.Go(func() { d.read(ctx, units, spare) })
+	r.wg.Go(func() { q.run(ctx, units, spare) })
+	startDecoders(&r.wg, decoders, work)
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.db, s.run, s.mode, s.server = db, r, pos.mode, pos.server
+	s.tables, s.seq = sh.captured(), pos.seq
+	s.failed, s.state = map[tableName]bool{}, nil
+}
+
+// report tells which tables were stopped by an earlier run.
+func (s *Source) report(sh *shapes) {
+	for _, o := range sh.stops() {
+		s.env.Report(connect.TableStatus{Table: o.table.String(), State: connect.TableStopped, Reason: o.reason})
+	}
+}
+
+func (s *Source) running() *run {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.run
+}
+
+var errClosed = errors.New("mysql: the source is closed")
+
+// Read implements connect.Source.
+func (s *Source) Read(ctx context.Context, b *connect.Batch) error {
+	r := s.running()
+	if r == nil {
+		return errClosed
+	}
+	for r.err == nil {
+		var j *job
+		select {
+		case j = <-r.out:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if j == nil {
+			r.err = errClosed
+			break
+		}
+		if r.err = j.err; r.err != nil {
+			break
+		}
+		<-j.done
+		if r.err = s.finish(r, j); r.err != nil {
+			break
+		}
+		some := len(j.batch.Records) > 0 || j.batch.Pos != nil
+		if some {
+			b.Swap(&j.batch)
+		}
+		j.reset()
+		r.free <- j // has room for all jobs there are
+		if some {
+			return nil
+		}
+	}
+	return r.err
+}
+
+// finish does to a job's batch what must be done in order: it takes out the
+// rows of tables that failed, numbers the changes, and sets the position.
+func (s *Source) finish(r *run, j *job) error {
+	b := &j.batch
+	if err := s.fail(r, j); err != nil {
+		return err
+	}
+	for i := range b.Records {
+		rec := &b.Records[i]
+		if rec.Op.HasRow() {
+			s.seq++
+		}
+		rec.Seq = s.seq
+	}
+	if j.tables != nil {
+		s.mu.Lock()
+		s.tables = j.tables
+		s.mu.Unlock()
+	}
+	if j.pos == nil {
+		return nil
+	}
+	putSeq(j.pos, s.seq)
+	b.Pos = j.pos
+	b.State = append(append(b.State, j.state...), s.state...)
+	s.state = nil
+	return nil
+}
+
+// fail stops tables whose rows could not be decoded, as of the event that
+// failed, and takes out what comes after it.
+func (s *Source) fail(r *run, j *job) error {
+	if len(j.failures) == 0 && len(s.failed) == 0 {
+		return nil
+	}
+	from := map[tableName]int{}
+	for _, f := range j.failures {
+		var d damaged
+		if errors.As(f.err, &d) {
+			return fmt.Errorf("read the log of MySQL at %s: %w", s.settings.addr(), f.err)
+		}
+		if s.failed[f.table] {
+			continue
+		}
+		if _, ok := from[f.table]; ok {
+			continue
+		}
+		from[f.table] = f.record
+		reason := fmt.Sprintf("its rows cannot be read: %v; mend the cause, then take a new snapshot of the table", f.err)
+		s.state = append(s.state, stopEntry(f.table, reason))
+		r.stops.put(stopOrder{f.table, reason})
+		s.env.Report(connect.TableStatus{Table: f.table.String(), State: connect.TableStopped, Reason: reason})
+	}
+	i := -1
+	j.batch.Keep(func(rec *connect.Record) bool {
+		i++
+		name := tableName{rec.Table.Database, rec.Table.Name}
+		first, now := from[name]
+		return !s.failed[name] && (!now || i < first)
+	})
+	for name := range from {
+		s.failed[name] = true
+	}
+	return nil
+}
+
+// Commit implements connect.Source. The server keeps no position of ours, so
+// there is nothing to do.
+func (s *Source) Commit(context.Context, offsets.Position) error { return nil }
+
+// Head implements connect.Source: the transactions that the server has
+// executed, or the end of its log.
+func (s *Source) Head(ctx context.Context) (offsets.Position, error) {
+	s.mu.Lock()
+	db, m, server, open := s.db, s.mode, s.server, s.run != nil
+	s.mu.Unlock()
+	if !open {
+		return nil, errClosed
+	}
+	p, err := head(ctx, db, m, server)
+	if err != nil {
+		return nil, s.settings.explain("ask for the end of the log of", err)
+	}
+	return p.append(nil), nil
+}
+
+// Tables returns the shapes of all captured tables that exist and are not
+// stopped, as of the last Read. The caller must not change the slice.
+func (s *Source) Tables() []*schema.Table {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tables
+}
+
+// Stop ends the following of a table: what the log has of it is dropped from
+// the next transaction on that is not yet read. The State keeps that.
+func (s *Source) Stop(table *schema.Table, reason error) {
+	if r := s.running(); r != nil {
+		r.stops.put(stopOrder{tableName{table.Database, table.Name}, reason.Error()})
+	}
+}
+
+// Close implements connect.Source.
+func (s *Source) Close() error {
+	s.mu.Lock()
+	r, db := s.run, s.db
+	s.run, s.db = nil, nil
+	s.mu.Unlock()
+	if r == nil {
+		return nil
+	}
+	r.cancel()
+	r.dump.close()
+	r.wg.Wait()
+	return db.Close()
+}
+
+var _ connect.Source = (*Source)(nil)

@@ -1,0 +1,179 @@
+package mysql
+
+import (
+	"context"
+	"sync"
+
+	"github.com/towline/towline/cdc/binlog"
+	"github.com/towline/towline/connect"
+	"github.com/towline/towline/offsets"
+	"github.com/towline/towline/schema"
+)
+
+// unitSize is how many bytes of log a unit or a job has at most, but for a
+// last event that is larger.
+const unitSize = 256 << 10
+
+// unit is a run of events as the reader found them.
+type unit struct {
+	events  [][]byte
+	drained bool  // nothing more was at hand
+	err     error // the end, after the events
+}
+
+// read passes on what the server sends until it fails or ctx ends.
+func (d *dump) read(ctx context.Context, out chan<- unit, spare <-chan [][]byte) {
+	defer close(out)
+	for {
+		u := unit{events: takeSpare(spare)}
+		for size := 0; u.err == nil && size < unitSize && (size == 0 || d.in.ready()); {
+			event, err := d.next()
+			if err != nil {
+				u.err = err
+				break
+			}
+			u.events = append(u.events, event)
+			size += len(event)
+		}
+		u.drained = !d.in.ready()
+		select {
+		case out <- u:
+		case <-ctx.Done():
+			return
+		}
+		if u.err != nil {
+			return
+		}
+	}
+}
+
+func takeSpare(spare <-chan [][]byte) [][]byte {
+	select {
+	case e := <-spare:
+		return e
+	default:
+		return nil
+	}
+}
+
+// tableName names a table of the server.
+type tableName struct{ db, table string }
+
+func (n tableName) String() string { return n.db + "." + n.table }
+
+// place is what the records of an event have as their Origin.
+type place struct {
+	server, thread uint32
+	sid            [16]byte
+	tag            string
+	gno            int64
+	file           string
+	pos            uint64
+	time           int64
+}
+
+// task is one step of a job: a row event, or a mark.
+type task struct {
+	rows   binlog.RowsEvent
+	event  []byte         // whole, for the checksum; nil: it was checked
+	format *binlog.Format // of event
+	plan   *binlog.Plan   // nil: a mark
+	topic  string
+	at     place
+	commit int64
+	last   bool // of its transaction
+
+	// Of a mark.
+	op    connect.Op
+	flags connect.Flags
+	table *schema.Table
+}
+
+// failure is a row event that could not be decoded.
+type failure struct {
+	table  tableName
+	record int // how many records the batch had then
+	err    error
+}
+
+// job is a run of tasks on its way to Read, and the batch that they fill.
+type job struct {
+	tasks  []task
+	end    int // tasks up to here belong to transactions that have ended
+	bytes  int
+	pos    offsets.Position
+	state  []offsets.Entry
+	tables []*schema.Table // the captured tables from here on; nil: as before
+	err    error           // the end of all
+
+	batch    connect.Batch
+	failures []failure
+	done     chan struct{} // receives when the batch is full
+}
+
+func newJob() *job { return &job{done: make(chan struct{}, 1)} }
+
+// reset makes j empty. Its batch keeps its memory.
+func (j *job) reset() {
+	clear(j.tasks)
+	clear(j.failures)
+	j.tasks, j.failures = j.tasks[:0], j.failures[:0]
+	j.end, j.bytes, j.pos, j.state, j.tables, j.err = 0, 0, nil, nil, nil, nil
+	j.batch.Reset()
+}
+
+// decode fills the batch.
+func (j *job) decode() {
+	for i := range j.tasks {
+		t := &j.tasks[i]
+		if t.plan == nil {
+			t.mark(&j.batch)
+		} else if err := t.decode(&j.batch); err != nil {
+			s := t.plan.Table()
+			j.failures = append(j.failures, failure{tableName{s.Database, s.Name}, len(j.batch.Records), err})
+		}
+		if n := len(j.batch.Records); t.last && n > 0 {
+			j.batch.Records[n-1].Flags |= connect.TxEnd
+		}
+	}
+	j.done <- struct{}{}
+}
+
+func (t *task) decode(b *connect.Batch) error {
+	if t.event != nil {
+		if err := t.format.Verify(t.event); err != nil {
+			return damaged{err}
+		}
+	}
+	stamp := binlog.Stamp{Topic: t.topic, Time: t.commit, Origin: t.origin(b)}
+	return t.plan.DecodeRows(b, &t.rows, &stamp)
+}
+
+// damaged is an error of the transfer, not of a table.
+type damaged struct{ error }
+
+func (d damaged) Unwrap() error { return d.error }
+
+func (t *task) mark(b *connect.Batch) {
+	r := b.Add()
+	r.Op, r.Flags, r.Table, r.Topic = t.op, t.flags, t.table, t.topic
+	r.Time, r.Origin = t.commit, t.origin(b)
+}
+
+func (t *task) origin(b *connect.Batch) *connect.Origin {
+	o := b.NewOrigin()
+	o.ServerID, o.Thread, o.SID, o.Tag, o.GNO = t.at.server, t.at.thread, t.at.sid, t.at.tag, t.at.gno
+	o.File, o.Pos, o.Time = t.at.file, t.at.pos, t.at.time
+	return o
+}
+
+// startDecoders starts n goroutines that decode jobs.
+func startDecoders(wg *sync.WaitGroup, n int, work <-chan *job) {
+	for range n {
+		wg.Go(func() {
+			for j := range work {
+				j.decode()
+			}
+		})
+	}
+}
