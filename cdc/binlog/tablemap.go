@@ -114,7 +114,10 @@ func ParseTableMap(body []byte) (*TableMap, error) {
 	if meta.bad || len(meta.b) > 0 {
 		return nil, fmt.Errorf("binlog: table %s: the column metadata do not fit the column types", m)
 	}
-	return m, m.readOptional(c)
+	if err := m.readOptional(c); err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 // readType sets Type, Element and Meta.
