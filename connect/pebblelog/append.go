@@ -1,0 +1,288 @@
+package pebblelog
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/towline/towline/connect"
+	"github.com/towline/towline/offsets"
+)
+
+const (
+	// retainedBatch is the memory that an idle batch keeps.
+	retainedBatch = 2 << 20
+	// maxBatch is the most that one Append carries beside values in parts.
+	maxBatch = 1 << 30
+)
+
+// commit is a Pebble batch on its way to the disk, and what it makes true.
+type commit struct {
+	batch   *pebble.Batch
+	seq     uint64
+	touched []touch
+	scratch []byte
+}
+
+// touch is what a commit did to a partition. end is the offset that follows
+// its last message.
+type touch struct {
+	p    *partition
+	end  int64
+	held uint64
+}
+
+func (l *Log) newCommit() *commit {
+	if c, ok := l.free.Get().(*commit); ok {
+		return c
+	}
+	return &commit{batch: l.db.NewBatch(pebble.WithMaxRetainedSizeBytes(retainedBatch))}
+}
+
+// recycle keeps the memory of a commit that is done with.
+func (l *Log) recycle(c *commit) {
+	c.batch.Reset()
+	clear(c.touched)
+	c.touched, c.seq = c.touched[:0], 0
+	l.free.Put(c)
+}
+
+// Append writes msgs and entries in one durable step.
+func (l *Log) Append(ctx context.Context, msgs []connect.Message, entries []offsets.Entry) error {
+	if err := l.append(ctx, msgs, entries); err != nil {
+		return fmt.Errorf("pebblelog: append: %w", err)
+	}
+	return nil
+}
+
+func (l *Log) append(ctx context.Context, msgs []connect.Message, entries []offsets.Entry) error {
+	if err := l.enter(); err != nil {
+		return err
+	}
+	defer l.leave()
+	if err := l.check(msgs, entries); err != nil {
+		return err
+	}
+	if err := l.throttle(ctx); err != nil {
+		return err
+	}
+	c := l.newCommit()
+	if err := l.lockAppend(ctx); err != nil {
+		l.recycle(c)
+		return err
+	}
+	// From here on ctx does not count: a batch that is half given up would
+	// leave the caller with an offset that may come true later.
+	if err := l.Err(); err != nil {
+		l.unlockAppend()
+		return err
+	}
+	size, err := l.fill(c, msgs, entries)
+	if err == nil && !c.batch.Empty() {
+		l.apply(c)
+	}
+	l.unlockAppend()
+	if err != nil {
+		l.poison(err)
+		return err
+	}
+	if err := l.wait(c); err != nil {
+		return err
+	}
+	l.appendedMessages.Add(int64(len(msgs)))
+	l.appendedBytes.Add(size)
+	return nil
+}
+
+// check finds what is wrong with the arguments before anything is done.
+func (l *Log) check(msgs []connect.Message, entries []offsets.Entry) error {
+	size := 0
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range msgs {
+		m := &msgs[i]
+		if _, err := l.lookupLocked(m.Topic, m.Partition); err != nil {
+			return err
+		}
+		size += headLen(m)
+	}
+	if size > maxBatch {
+		return fmt.Errorf("%d messages of %d bytes are more than one append can carry; append them in parts", len(msgs), size)
+	}
+	return checkEntries(entries)
+}
+
+// throttle waits while compactions are far behind.
+func (l *Log) throttle(ctx context.Context) error {
+	for {
+		l.mu.Lock()
+		gate := l.gate
+		l.mu.Unlock()
+		if gate == nil {
+			return nil
+		}
+		select {
+		case <-gate:
+		case <-l.broken:
+			return l.Err()
+		case <-l.done:
+			return ErrClosed
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// fill gives offsets to msgs and puts all into c. Call with the append lock.
+func (l *Log) fill(c *commit, msgs []connect.Message, entries []offsets.Entry) (size int64, err error) {
+	now := l.opts.Now().UnixMicro()
+	for i := range msgs {
+		n, err := l.putMessage(c, &msgs[i], now)
+		if err != nil {
+			return 0, err
+		}
+		size += n
+	}
+	for i := range c.touched {
+		t := &c.touched[i]
+		t.end, t.held = t.p.next, t.p.heldBytes()
+		if err := l.putEnd(c, t.p); err != nil {
+			return 0, err
+		}
+	}
+	return size, putEntries(c, entries)
+}
+
+// putMessage puts one message into c, and the parts of a large one into
+// batches of their own.
+func (l *Log) putMessage(c *commit, m *connect.Message, now int64) (int64, error) {
+	p, err := l.target(c, m)
+	if err != nil {
+		return 0, err
+	}
+	m.Offset = p.next
+	if err := l.putSegment(c, p, now); err != nil {
+		return 0, err
+	}
+	if partsOf(m.Value) > 0 {
+		if err := l.putParts(c, p, m.Value); err != nil {
+			return 0, err
+		}
+	}
+	n := headLen(m)
+	op := c.batch.SetDeferred(messageKeyLen, n)
+	appendOffsetKey(op.Key[:0], spaceMessage, p, m.Offset)
+	appendHead(op.Value[:0], m)
+	if err := op.Finish(); err != nil {
+		return 0, err
+	}
+	if partsOf(m.Value) > 0 {
+		n += len(m.Value)
+	}
+	p.next++
+	p.bytes += uint64(n)
+	p.lastTime = now
+	return int64(n), nil
+}
+
+// target returns the partition of m and notes that c writes to it. Appends
+// touch few partitions, in long runs.
+func (l *Log) target(c *commit, m *connect.Message) (*partition, error) {
+	for i := len(c.touched) - 1; i >= 0 && i >= len(c.touched)-4; i-- {
+		if p := c.touched[i].p; p.index == m.Partition && p.topic.name == m.Topic {
+			return p, nil
+		}
+	}
+	p, err := l.lookup(m.Topic, m.Partition)
+	if err != nil {
+		return nil, err
+	}
+	c.touched = append(c.touched, touch{p: p}) // maybe a second time, which does no harm
+	return p, nil
+}
+
+// putParts writes the parts of a large value ahead of its message, after a
+// note by which Open removes them if the message does not follow.
+func (l *Log) putParts(c *commit, p *partition, value []byte) error {
+	note := p.key(spaceAhead)
+	if err := l.db.Set(note, u64s(nil, uint64(p.next)), pebble.NoSync); err != nil {
+		return err
+	}
+	key := appendOffsetKey(make([]byte, 0, partKeyLen), spaceMessage, p, p.next)
+	for i := 0; len(value) > 0; i++ {
+		n := min(len(value), partBytes)
+		key = binary.BigEndian.AppendUint32(key[:messageKeyLen], uint32(i))
+		if err := l.db.Set(key, value[:n], pebble.NoSync); err != nil {
+			return err
+		}
+		if err := l.Err(); err != nil {
+			return err
+		}
+		value = value[n:]
+	}
+	return c.batch.Delete(note, nil)
+}
+
+// putEnd saves how far p has got.
+func (l *Log) putEnd(c *commit, p *partition) error {
+	op := c.batch.SetDeferred(partitionKeyLen, 24)
+	appendPartitionKey(op.Key[:0], spaceEnd, p.topic.id, p.index)
+	u64s(op.Value[:0], uint64(p.next), p.bytes, uint64(p.lastTime))
+	return op.Finish()
+}
+
+// apply hands c to Pebble. Call with the append lock, so that batches stand in
+// Pebble's log in the order of their offsets, then wait without it.
+func (l *Log) apply(c *commit) {
+	l.seq++
+	c.seq = l.seq
+	l.mu.Lock()
+	l.pending = append(l.pending, c)
+	l.mu.Unlock()
+	if err := l.db.ApplyNoSyncWait(c.batch, pebble.Sync); err != nil {
+		l.poison(fmt.Errorf("%s: %w", l.opts.Dir, err))
+	}
+}
+
+// wait waits until c is durable and then shows it, and all before it, to
+// readers.
+func (l *Log) wait(c *commit) error {
+	if c.seq == 0 { // nothing was applied
+		l.recycle(c)
+		return nil
+	}
+	if err := l.Err(); err != nil {
+		return err // apply failed; there may be nothing to wait for
+	}
+	if err := c.batch.SyncWait(); err != nil {
+		l.poison(fmt.Errorf("%s: %w", l.opts.Dir, err))
+	}
+	if err := l.Err(); err != nil { // invariant 1: frozen means not durable
+		return err
+	}
+	l.publish(c.seq)
+	l.recycle(c)
+	return nil
+}
+
+// publish shows all commits up to seq. Pebble's log is one sequence, and a
+// file of it is synced before the next begins, so what is durable is a prefix.
+func (l *Log) publish(seq uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for ; n < len(l.pending) && l.pending[n].seq <= seq; n++ {
+		for _, t := range l.pending[n].touched {
+			t.p.end, t.p.held = max(t.p.end, t.end), t.held
+			for _, s := range t.p.subs {
+				s.ready()
+			}
+		}
+	}
+	k := copy(l.pending, l.pending[n:])
+	clear(l.pending[k:])
+	l.pending = l.pending[:k]
+	l.published = max(l.published, seq)
+}

@@ -1,0 +1,194 @@
+package pebblelog
+
+import (
+	"encoding/binary"
+	"errors"
+	"math/bits"
+
+	"github.com/towline/towline/connect"
+)
+
+// messageVersion is the first byte of a head.
+const messageVersion = 1
+
+const (
+	flagKey = 1 << iota
+	flagValue
+	flagParts
+	knownFlags = flagKey | flagValue | flagParts
+)
+
+// partBytes is the size of the parts of a large value. It is well below the
+// size at which Pebble keeps a batch in memory as a memtable of its own.
+const partBytes = 4 << 20
+
+// partsOf returns the number of parts of a value; 0: it stands in the head.
+func partsOf(value []byte) int {
+	if len(value) <= partBytes {
+		return 0
+	}
+	return (len(value) + partBytes - 1) / partBytes
+}
+
+// headLen returns the length of what appendHead appends.
+func headLen(m *connect.Message) int {
+	n := 2 + uvarintLen(uint64(uint32(m.Count))) + uvarintLen(zigzag(m.Time)) + uvarintLen(uint64(len(m.Headers)))
+	if m.Key != nil {
+		n += uvarintLen(uint64(len(m.Key))) + len(m.Key)
+	}
+	for i := range m.Headers {
+		h := &m.Headers[i]
+		n += uvarintLen(uint64(len(h.Key))) + len(h.Key) + 1
+		if h.Value != nil {
+			n += uvarintLen(uint64(len(h.Value))+1) - 1 + len(h.Value)
+		}
+	}
+	if parts := partsOf(m.Value); parts > 0 {
+		return n + uvarintLen(uint64(len(m.Value))) + uvarintLen(uint64(parts))
+	}
+	return n + len(m.Value)
+}
+
+func uvarintLen(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }
+
+func zigzag(v int64) uint64 { return uint64(v)<<1 ^ uint64(v>>63) }
+
+// appendHead appends the head of m without its value if that is in parts.
+func appendHead(dst []byte, m *connect.Message) []byte {
+	parts := partsOf(m.Value)
+	var flags byte
+	if m.Key != nil {
+		flags |= flagKey
+	}
+	if m.Value != nil {
+		flags |= flagValue
+	}
+	if parts > 0 {
+		flags |= flagParts
+	}
+	dst = append(dst, messageVersion, flags)
+	dst = binary.AppendUvarint(dst, uint64(uint32(m.Count)))
+	dst = binary.AppendVarint(dst, m.Time)
+	if m.Key != nil {
+		dst = binary.AppendUvarint(dst, uint64(len(m.Key)))
+		dst = append(dst, m.Key...)
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(m.Headers)))
+	for i := range m.Headers {
+		dst = appendHeader(dst, &m.Headers[i])
+	}
+	if parts > 0 {
+		dst = binary.AppendUvarint(dst, uint64(len(m.Value)))
+		return binary.AppendUvarint(dst, uint64(parts))
+	}
+	return append(dst, m.Value...)
+}
+
+func appendHeader(dst []byte, h *connect.Header) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(h.Key)))
+	dst = append(dst, h.Key...)
+	if h.Value == nil {
+		return append(dst, 0)
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(h.Value))+1)
+	return append(dst, h.Value...)
+}
+
+var errHead = errors.New("the message does not parse")
+
+// parseHead fills msg, all but its place, from head, which msg then points
+// into. It returns the length and number of parts of a value that is not in
+// head. names interns the names of headers.
+func parseHead(m *connect.Messages, msg *connect.Message, head []byte, names map[string]string) (length, parts int, err error) {
+	r := headReader{b: head}
+	version, flags := r.byte(), r.byte()
+	if version != messageVersion || flags&^knownFlags != 0 {
+		return 0, 0, errHead
+	}
+	msg.Count = int32(r.uvarint())
+	msg.Time = r.varint()
+	if flags&flagKey != 0 {
+		msg.Key = r.bytes(r.uvarint())
+	}
+	if n := r.uvarint(); n > 0 && n <= uint64(len(r.b)) {
+		msg.Headers = m.NewHeaders(int(n))
+		for i := range msg.Headers {
+			r.header(&msg.Headers[i], names)
+		}
+	} else if n > 0 {
+		r.bad = true
+	}
+	switch {
+	case flags&flagParts != 0:
+		length, parts = int(r.uvarint()), int(r.uvarint())
+		r.bad = r.bad || length <= 0 || parts != (length+partBytes-1)/partBytes
+	case flags&flagValue != 0:
+		msg.Value = r.bytes(uint64(len(r.b)))
+	}
+	if r.bad || len(r.b) > 0 {
+		return 0, 0, errHead
+	}
+	return length, parts, nil
+}
+
+// headReader takes a head apart; after a fault all reads give zero.
+type headReader struct {
+	b   []byte
+	bad bool
+}
+
+func (r *headReader) byte() byte {
+	if b := r.bytes(1); len(b) == 1 {
+		return b[0]
+	}
+	return 0
+}
+
+func (r *headReader) uvarint() uint64 {
+	v, n := binary.Uvarint(r.b)
+	if n <= 0 {
+		r.bad, r.b = true, nil
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *headReader) varint() int64 {
+	v, n := binary.Varint(r.b)
+	if n <= 0 {
+		r.bad, r.b = true, nil
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+// bytes returns the next n bytes, which is not nil even for none.
+func (r *headReader) bytes(n uint64) []byte {
+	if n > uint64(len(r.b)) {
+		r.bad, r.b = true, nil
+		return nil
+	}
+	p := r.b[:n:n]
+	r.b = r.b[n:]
+	return p
+}
+
+// maxNames bounds the interned names of headers of one reader.
+const maxNames = 256
+
+func (r *headReader) header(h *connect.Header, names map[string]string) {
+	name := r.bytes(r.uvarint())
+	s, ok := names[string(name)]
+	if !ok {
+		s = string(name)
+		if len(names) < maxNames {
+			names[s] = s
+		}
+	}
+	h.Key = s
+	if n := r.uvarint(); n > 0 {
+		h.Value = r.bytes(n - 1)
+	}
+}

@@ -1,0 +1,324 @@
+package pebblelog
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/towline/towline/connect"
+)
+
+// turnBytes is what a partition may deliver before the next has its turn.
+const turnBytes = 1 << 20
+
+// reader is a connect.Reader.
+type reader struct {
+	l       *Log
+	cursors []*cursor
+	names   map[string]string // header names seen
+	done    chan struct{}     // closed by Close
+	wake    chan struct{}     // holds one token when queue may have become non-empty
+
+	// Under Log.mu.
+	queue  []*cursor // cursors that have messages, in the order of their turns
+	head   int       // of queue
+	closed bool
+}
+
+// cursor is the place of a reader in one partition. next belongs to Read.
+type cursor struct {
+	r      *reader
+	p      *partition
+	next   int64
+	queued bool // under Log.mu
+}
+
+// ready gives c a turn. Call with Log.mu.
+func (c *cursor) ready() {
+	if c.queued {
+		return
+	}
+	c.queued = true
+	r := c.r
+	if r.head > 64 && r.head > len(r.queue)/2 { // use the room in front again
+		n := copy(r.queue, r.queue[r.head:])
+		clear(r.queue[n:])
+		r.queue, r.head = r.queue[:n], 0
+	}
+	r.queue = append(r.queue, c)
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take removes and returns the cursor whose turn it is. Call with Log.mu.
+func (r *reader) take() *cursor {
+	if r.head == len(r.queue) {
+		r.queue, r.head = r.queue[:0], 0
+		return nil
+	}
+	c := r.queue[r.head]
+	r.queue[r.head] = nil
+	r.head++
+	c.queued = false
+	return c
+}
+
+// OpenReader returns a reader of the partitions of from.
+func (l *Log) OpenReader(ctx context.Context, from []connect.Cursor) (connect.Reader, error) {
+	if err := l.enter(); err != nil {
+		return nil, fmt.Errorf("pebblelog: open reader: %w", err)
+	}
+	defer l.leave()
+	r := &reader{l: l, names: map[string]string{}, done: make(chan struct{}), wake: make(chan struct{}, 1)}
+	all := make([]cursor, len(from))
+	r.cursors = make([]*cursor, len(from))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, f := range from {
+		p, err := l.lookupLocked(f.Topic, f.Partition)
+		if err == nil {
+			err = p.covers(f.Offset)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("pebblelog: open reader: %w", err)
+		}
+		all[i] = cursor{r: r, p: p, next: f.Offset}
+		r.cursors[i] = &all[i]
+	}
+	for _, c := range r.cursors {
+		c.p.subs = append(c.p.subs, c)
+		if c.next < c.p.end {
+			c.ready()
+		}
+	}
+	return r, nil
+}
+
+// covers returns why reading cannot go on at offset, if it cannot. Call with
+// Log.mu.
+func (p *partition) covers(offset int64) error {
+	if offset < p.first || offset > p.end {
+		return fmt.Errorf("topic %q partition %d: offset %d does not lie between %d and %d: %w",
+			p.topic.name, p.index, offset, p.first, p.end, connect.ErrPositionLost)
+	}
+	return nil
+}
+
+// Close ends the reader; a Read under way returns.
+func (r *reader) Close() error {
+	l := r.l
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if r.closed {
+		return nil
+	}
+	r.closed = true
+	close(r.done)
+	for _, c := range r.cursors {
+		for i, s := range c.p.subs {
+			if s == c {
+				last := len(c.p.subs) - 1
+				c.p.subs[i], c.p.subs[last] = c.p.subs[last], nil
+				c.p.subs = c.p.subs[:last]
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// Read appends messages to m.
+func (r *reader) Read(ctx context.Context, m *connect.Messages, maxBytes int) error {
+	if err := r.read(ctx, m, maxBytes); err != nil {
+		return fmt.Errorf("pebblelog: read: %w", err)
+	}
+	return nil
+}
+
+func (r *reader) read(ctx context.Context, m *connect.Messages, maxBytes int) error {
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := r.l.enter(); err != nil {
+			return err
+		}
+		n, err := r.collect(m, maxBytes)
+		r.l.leave()
+		if err != nil || n > 0 {
+			return err
+		}
+		select {
+		case <-r.wake:
+		case <-r.l.broken:
+		case <-r.l.done:
+		case <-r.done:
+			return ErrClosed
+		case <-ctx.Done():
+		}
+	}
+}
+
+// view is the iterator of one Read, and the state of the log that it shows.
+type view struct {
+	it   *pebble.Iterator
+	seq  uint64
+	low  []byte
+	high []byte
+}
+
+func (v *view) close() error {
+	if v.it == nil {
+		return nil
+	}
+	err := v.it.Close()
+	v.it = nil
+	return err
+}
+
+// collect takes turns until m has maxBytes more or nothing is at hand, and
+// returns the number of messages. It returns an error only when it has none.
+func (r *reader) collect(m *connect.Messages, maxBytes int) (n int, err error) {
+	l := r.l
+	var v view
+	defer func() {
+		if cerr := v.close(); cerr != nil && err == nil && n == 0 {
+			err = l.readError(cerr)
+		}
+	}()
+	for used := 0; used < maxBytes || n == 0; {
+		l.mu.Lock()
+		if r.closed {
+			l.mu.Unlock()
+			return n, ErrClosed
+		}
+		c := r.take()
+		if c == nil {
+			l.mu.Unlock()
+			return n, nil
+		}
+		end, seq, err := c.p.end, l.published, c.p.covers(c.next)
+		l.mu.Unlock()
+		var got, size int
+		if err == nil {
+			got, size, err = r.turn(&v, c, end, seq, m, min(turnBytes, maxBytes-used))
+		}
+		n += got
+		used += size
+		l.mu.Lock()
+		if err != nil || c.next < c.p.end { // c.p.end is newer than end
+			c.ready()
+		}
+		l.mu.Unlock()
+		if err != nil && n == 0 {
+			return 0, err
+		}
+		if err != nil { // it comes again at the next Read
+			return n, nil
+		}
+	}
+	return n, nil
+}
+
+// turn reads the messages of c up to end, until limit is reached.
+func (r *reader) turn(v *view, c *cursor, end int64, seq uint64, m *connect.Messages, limit int) (n, size int, err error) {
+	if v.it != nil && v.seq < seq { // made before the messages that are to be read
+		if err := v.close(); err != nil {
+			return 0, 0, r.l.readError(err)
+		}
+	}
+	v.low = appendOffsetKey(v.low[:0], spaceMessage, c.p, c.next)
+	v.high = appendOffsetKey(v.high[:0], spaceMessage, c.p, end)
+	if v.it == nil {
+		v.seq = seq
+		v.it, err = r.l.db.NewIter(&pebble.IterOptions{LowerBound: v.low, UpperBound: v.high})
+		if err != nil {
+			return 0, 0, r.l.readError(err)
+		}
+	} else {
+		v.it.SetBounds(v.low, v.high)
+	}
+	before := m.Size()
+	for v.it.First(); c.next < end && (n == 0 || m.Size()-before < limit); v.it.Next() {
+		if err := r.message(v.it, c, m); err != nil {
+			return n, m.Size() - before, err
+		}
+		c.next++
+		n++
+	}
+	return n, m.Size() - before, nil
+}
+
+// message adds the message of c.next, whose head it stands at, to m, and
+// leaves it at the last key of the message.
+func (r *reader) message(it *pebble.Iterator, c *cursor, m *connect.Messages) error {
+	if !it.Valid() || len(it.Key()) != messageKeyLen || messageOffset(it.Key()) != c.next {
+		return r.missing(it, c)
+	}
+	v, err := it.ValueAndErr()
+	if err != nil {
+		return r.l.readError(err)
+	}
+	head := m.Alloc(len(v))
+	copy(head, v)
+	at := len(m.List)
+	msg := m.Add()
+	*msg = connect.Message{Topic: c.p.topic.name, Partition: c.p.index, Offset: c.next}
+	length, parts, err := parseHead(m, msg, head, r.names)
+	if err == nil && parts > 0 {
+		msg.Value, err = r.parts(it, c, m, length, parts)
+	}
+	if err != nil {
+		m.List = m.List[:at]
+		if errors.Is(err, errHead) {
+			err = r.l.damaged(fmt.Errorf("topic %q partition %d offset %d: %w", c.p.topic.name, c.p.index, c.next, err))
+		}
+		return err
+	}
+	return nil
+}
+
+func messageOffset(key []byte) int64 {
+	return int64(binary.BigEndian.Uint64(key[partitionKeyLen:]))
+}
+
+// parts reads a value that is in parts.
+func (r *reader) parts(it *pebble.Iterator, c *cursor, m *connect.Messages, length, parts int) ([]byte, error) {
+	value := m.Alloc(length)
+	done := 0
+	for i := range parts {
+		if !it.Next() || len(it.Key()) != partKeyLen || messageOffset(it.Key()) != c.next ||
+			binary.BigEndian.Uint32(it.Key()[messageKeyLen:]) != uint32(i) {
+			return nil, r.missing(it, c)
+		}
+		v, err := it.ValueAndErr()
+		if err != nil {
+			return nil, r.l.readError(err)
+		}
+		if len(v) != min(length-done, partBytes) {
+			return nil, errHead
+		}
+		done += copy(value[done:], v)
+	}
+	return value, nil
+}
+
+// missing returns why a message that should be there is not: a fault of
+// reading, a trim in the meantime, or damage.
+func (r *reader) missing(it *pebble.Iterator, c *cursor) error {
+	if err := it.Error(); err != nil {
+		return r.l.readError(err)
+	}
+	r.l.mu.Lock()
+	err := c.p.covers(c.next)
+	r.l.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return r.l.damaged(fmt.Errorf("topic %q partition %d: the message of offset %d is missing", c.p.topic.name, c.p.index, c.next))
+}
