@@ -41,6 +41,13 @@ func (p *progress) begin(part partition, m offsets.Mark) {
 	p.marks[part] = m
 }
 
+// mark returns how far a partition is done; the zero Mark if nothing is.
+func (p *progress) mark(part partition) offsets.Mark {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.marks[part]
+}
+
 // finished notes a unit that all lanes are through with.
 func (p *progress) finished(u *sinkUnit) {
 	p.mu.Lock()

@@ -202,8 +202,8 @@ func (t *sourceTask) deadRecord(ctx context.Context) func(*connect.Record, error
 }
 
 // dropRepeats removes changes that an earlier run has already appended, of a
-// transaction whose end it did not reach, and returns the highest Seq of the
-// changes.
+// transaction whose end it did not reach, and returns the highest Seq that the
+// log has once the batch is in it; 0 if the batch has no changes.
 func (t *sourceTask) dropRepeats(b *connect.Batch) uint64 {
 	var last uint64
 	repeats := false
@@ -215,8 +215,7 @@ func (t *sourceTask) dropRepeats(b *connect.Batch) uint64 {
 	}
 	if repeats {
 		b.Keep(func(r *connect.Record) bool { return !isChange(r) || r.Seq > t.skip })
-	} else if last > 0 {
-		t.skip = 0 // the repeats are behind us
+		last = max(last, t.skip) // what is saved must not go back
 	}
 	return last
 }

@@ -25,10 +25,14 @@ type Worker struct {
 	tasks []*supervisor // in order of Add; fixed once Run has begun
 }
 
-// New returns a Worker without connectors. The log stays the caller's.
-func New(log connect.Log, logger *slog.Logger, metrics *Metrics) *Worker {
-	return &Worker{log: log, logger: logger, metrics: metrics}
+// New returns a Worker without connectors and without a log.
+func New(logger *slog.Logger, metrics *Metrics) *Worker {
+	return &Worker{logger: logger, metrics: metrics}
 }
+
+// Use sets the log that the tasks work over, before Run. It stays the
+// caller's.
+func (w *Worker) Use(log connect.Log) { w.log = log }
 
 // Add plans the tasks of a connector. Connectors must have different names.
 func (w *Worker) Add(c *config.Connector) error {
