@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"context"
+	"database/sql/driver"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -93,9 +94,18 @@ func (r *rig) open(t testing.TB, from offsets.Position, state []offsets.Entry) *
 	return s
 }
 
+// exec runs statements in a session of their own.
 func (r *rig) exec(t testing.TB, q string) {
 	t.Helper()
-	r.srv.Exec(t, "USE "+quoteName(r.db)+"; "+q)
+	conn, err := r.srv.DB().Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.ExecContext(t.Context(), "USE "+quoteName(r.db)+"; "+q); err != nil {
+		t.Fatalf("%v in %s", err, q)
+	}
+	_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // its settings are not for others
+	conn.Close()
 }
 
 func quoteName(s string) string { return "`" + strings.ReplaceAll(s, "`", "``") + "`" }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/towline/towline/cdc/binlog"
@@ -251,11 +252,7 @@ func (s *Source) finish(r *run, j *job) error {
 		}
 		rec.Seq = s.seq
 	}
-	if j.tables != nil {
-		s.mu.Lock()
-		s.tables = j.tables
-		s.mu.Unlock()
-	}
+	s.setTables(j)
 	if j.pos == nil {
 		return nil
 	}
@@ -264,6 +261,22 @@ func (s *Source) finish(r *run, j *job) error {
 	b.State = append(append(b.State, j.state...), s.state...)
 	s.state = nil
 	return nil
+}
+
+// setTables takes over the captured tables as of the end of j, without those
+// that failed, of which the sequencer may not know yet.
+func (s *Source) setTables(j *job) {
+	if j.tables == nil && len(j.failures) == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if j.tables != nil {
+		s.tables = j.tables
+	}
+	if len(s.failed) > 0 {
+		s.tables = slices.DeleteFunc(slices.Clone(s.tables), func(t *schema.Table) bool { return s.failed[tableName{t.Database, t.Name}] })
+	}
 }
 
 // fail stops tables whose rows could not be decoded, as of the event that
