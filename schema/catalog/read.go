@@ -158,6 +158,9 @@ func (r *shapeRow) column(c *schema.Column) error {
 		c.Collation = collationName(r.collation.String)
 		c.Charset = charsetOf(c.Collation)
 	}
+	if c.Charset == "" && c.Elements != nil { // the server shows no collation where it is the binary one
+		c.Charset, c.Collation = "binary", "binary"
+	}
 	c.Nullable = r.flag.String == "YES"
 	extra := strings.Fields(strings.ToUpper(r.extra.String))
 	c.Generated = slices.Contains(extra, "GENERATED")

@@ -1,0 +1,267 @@
+package ddl_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	_ "github.com/go-sql-driver/mysql"
+
+	"github.com/towline/towline/cdc/charset"
+	"github.com/towline/towline/schema/catalog"
+	"github.com/towline/towline/schema/ddl"
+)
+
+// model is the simplest Model.
+type model struct {
+	defs map[ddl.Name]*ddl.Def
+	dbs  map[string]ddl.Database
+}
+
+func newModel() *model {
+	return &model{defs: map[ddl.Name]*ddl.Def{}, dbs: map[string]ddl.Database{}}
+}
+
+func (m *model) Def(db, table string) *ddl.Def { return m.defs[ddl.Name{Database: db, Table: table}] }
+
+func (m *model) Database(db string) (ddl.Database, bool) {
+	d, ok := m.dbs[db]
+	return d, ok
+}
+
+// apply carries the outcomes out and returns the first error among them.
+func (m *model) apply(outs []ddl.Outcome) (err error) {
+	for _, o := range outs {
+		if o.Err != nil {
+			return fmt.Errorf("%s: %w", o.Name, o.Err)
+		}
+		switch {
+		case o.Name.Table != "" && o.Def != nil:
+			m.defs[o.Name] = o.Def
+		case o.Name.Table != "":
+			delete(m.defs, o.Name)
+		case o.Database != nil:
+			m.dbs[o.Name.Database] = *o.Database
+		default:
+			delete(m.dbs, o.Name.Database)
+			for n := range m.defs {
+				if n.Database == o.Name.Database {
+					delete(m.defs, n)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// describe writes out all that a Def says, but for what a catalog does not
+// show.
+func describe(d *ddl.Def) string {
+	if d == nil {
+		return "none"
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s engine=%s charset=%s/%s key=%v primary=%v unique=%v\n", d.Table, d.Engine, d.Charset, d.Collation,
+		d.Table.Key, d.Table.Primary, d.Table.Unique)
+	for _, c := range d.Table.Columns {
+		fmt.Fprintf(&b, "  %+v\n", c)
+	}
+	for _, x := range d.Indexes {
+		x.Implicit = false
+		fmt.Fprintf(&b, "  index %+v\n", x)
+	}
+	return b.String()
+}
+
+// server opens one connection to the server that TOWLINE_TEST_MYSQL names.
+func server(t *testing.T) *sql.Conn {
+	dsn := os.Getenv("TOWLINE_TEST_MYSQL")
+	if dsn == "" {
+		t.Skip("TOWLINE_TEST_MYSQL names no server, for example root@tcp(127.0.0.1:3306)/")
+	}
+	pool, err := sql.Open("mysql", dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { pool.Close() })
+	conn, err := pool.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	if err := catalog.Prepare(t.Context(), conn); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+var databases = []string{"ddl_one", "ddl_two"}
+
+func dropDatabases(conn *sql.Conn) {
+	for _, db := range databases {
+		conn.ExecContext(context.Background(), "DROP DATABASE IF EXISTS "+db)
+	}
+}
+
+func canEncode(name string, r rune) bool {
+	cs, err := charset.ByName(name)
+	if err != nil {
+		return false
+	}
+	_, ok := cs.Encode(nil, []byte(string(r)))
+	return ok
+}
+
+// follower runs statements on a server and on the model, and compares.
+type follower struct {
+	conn *sql.Conn
+	m    *model
+	ctx  ddl.Context
+}
+
+// run returns what differs after a statement, "" for nothing; accepted says
+// whether the server took it.
+func (f *follower) run(t *testing.T, text string) (accepted bool, diff string) {
+	t.Helper()
+	if _, err := f.conn.ExecContext(t.Context(), text); err != nil {
+		return false, ""
+	}
+	st, err := ddl.Parse(text, f.ctx)
+	if err != nil {
+		return true, err.Error()
+	}
+	err = f.m.apply(ddl.Apply(st, f.m))
+	if errors.Is(err, ddl.ErrElements) {
+		f.resync(t)
+		return true, ""
+	}
+	if err != nil {
+		return true, err.Error()
+	}
+	return true, f.compare(t)
+}
+
+func (f *follower) compare(t *testing.T) string {
+	t.Helper()
+	infos, err := catalog.Read(t.Context(), f.conn, func(db, _ string) bool { return slices.Contains(databases, db) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[ddl.Name]bool{}
+	for _, i := range infos {
+		if i.Err != nil {
+			t.Fatal(i.Err)
+		}
+		n := ddl.Name{Database: i.Database, Table: i.Name}
+		seen[n] = true
+		if got, want := describe(f.m.defs[n]), describe(i.Def); got != want {
+			return differing(got, want)
+		}
+	}
+	for n := range f.m.defs {
+		if !seen[n] {
+			return "the server has no " + n.String()
+		}
+	}
+	dbs, err := catalog.Databases(t.Context(), f.conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range dbs {
+		if slices.Contains(databases, d.Name) && f.m.dbs[d.Name] != d {
+			return fmt.Sprintf("database %+v, on the server %+v", f.m.dbs[d.Name], d)
+		}
+	}
+	return ""
+}
+
+// differing shows the lines that differ.
+func differing(got, want string) string {
+	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
+	var b strings.Builder
+	for i := range max(len(g), len(w)) {
+		var x, y string
+		if i < len(g) {
+			x = g[i]
+		}
+		if i < len(w) {
+			y = w[i]
+		}
+		if x != y {
+			fmt.Fprintf(&b, "\n  model:  %s\n  server: %s", x, y)
+		}
+	}
+	return b.String()
+}
+
+// TestFollowServer runs random DDL on a server and holds the model against
+// the server's catalog after each statement that it takes.
+// TOWLINE_TEST_STATEMENTS sets how many, TOWLINE_TEST_SEED the seed.
+func TestFollowServer(t *testing.T) {
+	conn := server(t)
+	dropDatabases(conn)
+	t.Cleanup(func() { dropDatabases(conn) })
+	count := 600
+	if n, err := strconv.Atoi(os.Getenv("TOWLINE_TEST_STATEMENTS")); err == nil {
+		count = n
+	}
+	seed := uint64(time.Now().UnixNano())
+	if n, err := strconv.ParseUint(os.Getenv("TOWLINE_TEST_SEED"), 10, 64); err == nil {
+		seed = n
+	}
+	t.Logf("seed %d", seed)
+	f := &follower{conn: conn, m: newModel()}
+	f.ctx.CanEncode = canEncode
+	g := &generator{r: rand.New(rand.NewPCG(seed, 1)), m: f.m}
+	if err := conn.QueryRowContext(t.Context(), "SELECT @@collation_server").Scan(&f.ctx.ServerCollation); err != nil {
+		t.Fatal(err)
+	}
+	taken, kinds, failures := 0, map[string]int{}, 0
+	for tried := 0; taken < count && tried < count*8; tried++ {
+		if tried%25 == 0 {
+			g.session(t, f)
+		}
+		text := g.statement()
+		accepted, diff := f.run(t, text)
+		if accepted {
+			taken++
+			kinds[strings.Join(strings.Fields(text)[:2], " ")]++
+		}
+		if diff != "" {
+			t.Errorf("%s\n  %+v\n%s", text, f.ctx, diff)
+			f.resync(t)
+			if failures++; failures > 8 {
+				t.FailNow()
+			}
+		}
+	}
+	t.Logf("%d statements: %v", taken, kinds)
+}
+
+// resync takes the model from the server, so that one fault does not hide
+// the next.
+func (f *follower) resync(t *testing.T) {
+	infos, err := catalog.Read(t.Context(), f.conn, func(db, _ string) bool { return slices.Contains(databases, db) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(f.m.defs)
+	for _, i := range infos {
+		f.m.defs[ddl.Name{Database: i.Database, Table: i.Name}] = i.Def
+	}
+	dbs, _ := catalog.Databases(t.Context(), f.conn)
+	clear(f.m.dbs)
+	for _, d := range dbs {
+		if slices.Contains(databases, d.Name) {
+			f.m.dbs[d.Name] = d
+		}
+	}
+}
