@@ -98,6 +98,7 @@ func (b *builder) connector(name string) *Connector {
 	}
 	c.Config = b.options(name, "", options)
 	b.rules(c)
+	b.shared(c.Config.String("value.converter"))
 	c.Converter = b.part(b.reg.Converters, "converter", "value.converter", c.Config.String("value.converter"), "value.converter.")
 	b.keyConverter(c)
 	b.transforms(c)
@@ -114,6 +115,22 @@ func (b *builder) rules(c *Connector) {
 	}
 	if c.Plugin.Validate != nil && len(b.faults) == 0 {
 		b.faults = append(b.faults, c.Plugin.Validate(c.Config)...)
+	}
+}
+
+// shared lets the options of the converter stand at the connector as well,
+// as they do in Debezium: tombstones.on.delete, decimal.handling.mode and the
+// like mean the same there.
+func (b *builder) shared(class string) {
+	p, _ := Find(b.reg.Converters, class)
+	for i := range p.Options {
+		name := p.Options[i].Name
+		b.known = append(b.known, name)
+		if v, ok := b.take(name); ok {
+			if _, own := b.raw["value.converter."+name]; !own {
+				b.raw["value.converter."+name] = v
+			}
+		}
 	}
 }
 

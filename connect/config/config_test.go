@@ -111,6 +111,20 @@ func TestBuildSound(t *testing.T) {
 	}
 }
 
+func TestConverterOptionsAtTheConnector(t *testing.T) {
+	c, fault := build(t, "value.converter", "json", "schemas.enable", "false")
+	if fault != "" || c.Converter.Config.Bool("schemas.enable") {
+		t.Fatalf("schemas.enable=false at the connector: %s", fault)
+	}
+	c, fault = build(t, "value.converter", "json", "schemas.enable", "false", "value.converter.schemas.enable", "true")
+	if fault != "" || !c.Converter.Config.Bool("schemas.enable") {
+		t.Fatalf("the converter's own does not win: %s", fault)
+	}
+	if _, fault = build(t, "schemas.enable", "false"); fault == "" {
+		t.Fatal("an option of another converter passes")
+	}
+}
+
 func TestResolveFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "secrets")
 	if err := os.WriteFile(path, []byte("# comment\n a = one\nb=two=2\n"), 0o600); err != nil {

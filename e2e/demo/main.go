@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/towline/towline/e2e/oracle"
+	"github.com/towline/towline/e2e/process"
 )
 
 func main() {
@@ -59,7 +60,7 @@ func run(ctx context.Context, open time.Duration, rows int, dir, bin string) (er
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, tow.stop()) }()
+	defer func() { err = errors.Join(err, tow.Stop()) }()
 
 	fmt.Printf("The shop is open for %s: orders come in while Towline copies and follows. Ctrl-C stops.\n\n", open)
 	sctx, closeShop := context.WithTimeout(ctx, open)
@@ -78,10 +79,10 @@ func run(ctx context.Context, open time.Duration, rows int, dir, bin string) (er
 }
 
 // compare waits until all has arrived and looks for differences.
-func compare(ctx context.Context, s *servers, tow *towline, view *view) error {
+func compare(ctx context.Context, s *servers, tow *process.Process, view *view) error {
 	fmt.Println("\nThe shop is closed. Waiting until all that was committed has arrived ...")
 	begin := time.Now()
-	if err := tow.wait(ctx); err != nil {
+	if err := tow.Wait(ctx, 10*time.Minute); err != nil {
 		return err
 	}
 	fmt.Printf("All has arrived, %s after the last order.\n", time.Since(begin).Round(time.Millisecond))

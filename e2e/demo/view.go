@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/towline/towline/e2e/process"
 )
 
 // view shows what happens, once a second.
 type view struct {
 	servers *servers
-	tow     *towline
+	tow     *process.Process
 	shop    *shop
 	tty     bool
 
@@ -37,7 +39,7 @@ func (v *view) show(ctx context.Context) {
 
 // once prints one picture, over the last one where that can be done.
 func (v *view) once(ctx context.Context) {
-	st, err := v.tow.status(ctx, "")
+	st, err := v.tow.Status(ctx)
 	if err != nil {
 		return // towline is busy or stopping; the next second shows more
 	}
@@ -71,7 +73,7 @@ func (v *view) once(ctx context.Context) {
 	v.lines = strings.Count(b.String(), "\n")
 }
 
-func (v *view) tables(ctx context.Context, b *strings.Builder, st *status) {
+func (v *view) tables(ctx context.Context, b *strings.Builder, st *process.Status) {
 	states := map[string]string{}
 	for _, c := range st.Connectors {
 		for _, t := range c.Tables {

@@ -17,6 +17,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/go-sql-driver/mysql"
 	"golang.org/x/sync/errgroup"
@@ -31,6 +32,8 @@ type Options struct {
 	DDL      bool // also change tables' shapes, truncate, drop and make tables
 	Truncate bool // also truncate
 	Big      int  // rows of an occasional large transaction; 0: none
+	// Pause is how long each writer rests between transactions.
+	Pause time.Duration
 }
 
 // Workload writes to one database of one server.
@@ -172,6 +175,13 @@ func (w *Workload) RunN(ctx context.Context, n int64) error {
 
 // once makes one transaction or, seldom, one DDL statement.
 func (w *Workload) once(ctx context.Context, r *rand.Rand) error {
+	if w.opt.Pause > 0 {
+		select {
+		case <-time.After(w.opt.Pause):
+		case <-ctx.Done():
+			return nil
+		}
+	}
 	var err error
 	if w.opt.DDL && r.IntN(150) == 0 {
 		err = w.alter(ctx, r)

@@ -1,0 +1,93 @@
+package faults
+
+import (
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/towline/towline/e2e/mysqltest"
+	"github.com/towline/towline/e2e/workload"
+)
+
+// kills is how often the program is killed; TOWLINE_KILLS sets another number.
+func kills(t *testing.T, n int) int {
+	if s := os.Getenv("TOWLINE_KILLS"); s != "" {
+		v, err := strconv.Atoi(s)
+		if err != nil {
+			t.Fatalf("TOWLINE_KILLS=%s is not a number", s)
+		}
+		return v
+	}
+	return n
+}
+
+// killing kills and starts the program at random moments.
+func (r *rig) killing(times int) {
+	r.t.Helper()
+	for range times {
+		if err := r.proc.Start(); err != nil {
+			r.t.Fatal(err)
+		}
+		time.Sleep(50*time.Millisecond + rand.N(900*time.Millisecond))
+		if err, ended := r.proc.Ended(0); ended {
+			r.t.Fatalf("the program ended by itself: %v\n%s", err, r.proc.LogTail(20))
+		}
+		r.proc.Kill()
+	}
+	r.start()
+}
+
+func TestKilledAllTheTime(t *testing.T) {
+	r := newRig(t, options{rows: 20000, load: workload.Options{Writers: 3, Keyless: false, Types: true, Big: 3000, Pause: 2 * time.Millisecond}})
+	stop := r.writing()
+	r.killing(kills(t, 50))
+	stop()
+	r.settle()
+}
+
+func TestKilledWithMinimalMetadataAndDDL(t *testing.T) {
+	r := newRig(t, options{rows: 5000, load: workload.Options{Writers: 3, DDL: true, Truncate: true, Pause: 2 * time.Millisecond}})
+	stop := r.writing()
+	r.killing(kills(t, 12))
+	stop()
+	r.settle()
+}
+
+func TestKilledWithFullMetadata(t *testing.T) {
+	r := newRig(t, options{rows: 5000, sourceFlags: []mysqltest.Option{mysqltest.Flags("--binlog-row-metadata=FULL"), mysqltest.Compression()},
+		load: workload.Options{Writers: 3, DDL: true, Big: 3000, Pause: 2 * time.Millisecond}})
+	stop := r.writing()
+	r.killing(kills(t, 12))
+	stop()
+	r.settle()
+}
+
+func TestKilledWithoutGTIDs(t *testing.T) {
+	r := newRig(t, options{rows: 5000, sourceFlags: []mysqltest.Option{mysqltest.NoGTID()},
+		load: workload.Options{Writers: 3, Types: true, Pause: 2 * time.Millisecond}})
+	stop := r.writing()
+	r.killing(kills(t, 12))
+	stop()
+	r.settle()
+}
+
+// Whole transactions, in order, through one topic of one partition.
+func TestKilledWithWholeTransactions(t *testing.T) {
+	r := newRig(t, options{rows: 5000, load: workload.Options{Writers: 3, Big: 3000, Pause: 2 * time.Millisecond},
+		source: map[string]string{"topic.layout": "single"}, sink: map[string]string{"transaction.mode": "source"}})
+	stop := r.writing()
+	r.killing(kills(t, 12))
+	stop()
+	r.settle()
+}
+
+// Tables without a key: rows are matched whole, with their multiplicity.
+func TestKilledWithKeylessTables(t *testing.T) {
+	r := newRig(t, options{rows: 2000, load: workload.Options{Writers: 3, Keyless: true, Pause: 3 * time.Millisecond}})
+	stop := r.writing()
+	r.killing(kills(t, 12))
+	stop()
+	r.settle()
+}
