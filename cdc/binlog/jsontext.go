@@ -83,6 +83,9 @@ func appendJSONDouble(dst []byte, f float64) []byte {
 	if d, ok := appendShortDouble(dst, f); ok {
 		return d
 	}
+	if a := math.Abs(f); a >= 1e15 && a < 1e16 && math.Trunc(f) != f {
+		return strconv.AppendFloat(dst, f, 'f', -1, 64) // 17 digits with the point among them
+	}
 	start := len(dst)
 	dst = schema.AppendFloat(dst, f, 64)
 	for _, c := range dst[start:] {

@@ -170,8 +170,10 @@ func oracleExpr(name, typ string) string {
 		return "LOWER(HEX(CONVERT(" + name + " USING utf8mb4)))"
 	case "bit", "set", "enum":
 		return "CAST(CAST(" + name + " AS UNSIGNED) AS CHAR)"
-	case "float":
-		return "CAST(CAST(" + name + " AS DOUBLE) AS CHAR)"
+	case "float", "double":
+		// As text a number has at most 22 characters and may be rounded; as
+		// JSON it has all its digits.
+		return "CAST(CAST(CAST(" + name + " AS DOUBLE) AS JSON) AS CHAR)"
 	case "int":
 		return "CAST(" + name + " + 0 AS CHAR)" // without zeros in front
 	}

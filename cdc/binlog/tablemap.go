@@ -95,7 +95,7 @@ func ParseTableMap(body []byte) (*TableMap, error) {
 	m.Name = string(c.packedBytes())
 	c.zero()
 	types := c.packedBytes()
-	if len(types) > maxColumns {
+	if len(types) == 0 || len(types) > maxColumns {
 		c.fail()
 	}
 	meta := cursor{b: c.packedBytes()}

@@ -75,16 +75,25 @@ type walker struct {
 	plans map[*TableMap]*Plan
 	stamp Stamp
 	batch connect.Batch
-	// shape returns the shape of a table; nil: from the log.
-	shape func(*TableMap) (*schema.Table, error)
+	// planFor makes the plan for a table.
+	planFor func(*TableMap) (*Plan, error)
 }
 
 func walk(t testing.TB, log []byte) *connect.Batch {
 	t.Helper()
-	w := walker{t: t, shape: (*TableMap).Shape}
+	w := walker{t: t, planFor: planByLog}
 	w.stamp.Seq = 1
 	events(t, log, w.event)
 	return &w.batch
+}
+
+// planByLog makes the plan for a table whose names are in the log.
+func planByLog(m *TableMap) (*Plan, error) {
+	s, err := m.Shape()
+	if err != nil {
+		return nil, err
+	}
+	return NewPlan(m, s)
 }
 
 func (w *walker) event(h Header, format *Format, event []byte) {
@@ -119,11 +128,7 @@ func (w *walker) rows(h Header, body []byte) error {
 	}
 	m := w.maps.Get(ev.TableID)
 	if w.plans[m] == nil {
-		table, err := w.shape(m)
-		if err != nil {
-			return err
-		}
-		p, err := NewPlan(m, table)
+		p, err := w.planFor(m)
 		if err != nil {
 			return err
 		}
@@ -147,8 +152,8 @@ func testText(v schema.Value, c *schema.Column) string {
 		return hex.EncodeToString(v.Bytes())
 	case schema.Bit, schema.Enum, schema.Set:
 		return strconv.FormatUint(v.Uint(), 10)
-	case schema.Float32:
-		return string(schema.AppendFloat(nil, v.Float(), 64))
+	case schema.Float32, schema.Float64:
+		return string(appendJSONDouble(nil, v.Float()))
 	}
 	return string(v.AppendText(nil, c))
 }

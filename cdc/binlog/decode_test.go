@@ -1,0 +1,238 @@
+package binlog
+
+import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/towline/towline/connect"
+	"github.com/towline/towline/schema"
+)
+
+// rowsOf calls f for each row event of a log, with a plan for it.
+func rowsOf(t testing.TB, name string, f func(p *Plan, typ EventType, mapBody, body []byte)) {
+	t.Helper()
+	var maps TableMaps
+	var mapBody []byte
+	plans := map[*TableMap]*Plan{}
+	events(t, golden(t, name), func(h Header, format *Format, event []byte) {
+		body, _ := format.Body(event)
+		if h.Type == TableMapEvent {
+			mapBody = body
+			if _, err := maps.Put(body); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !h.Type.IsRows() {
+			return
+		}
+		ev, err := ParseRows(h.Type, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := maps.Get(ev.TableID)
+		if plans[m] == nil {
+			if plans[m], err = NewPlan(m, shapeOf(t, m)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f(plans[m], h.Type, mapBody, body)
+	})
+}
+
+// decode decodes one event and checks that a fault leaves no trace.
+func decode(t testing.TB, p *Plan, typ EventType, body []byte, b *connect.Batch) error {
+	t.Helper()
+	b.Reset()
+	b.Add().Seq = 99
+	st := Stamp{Topic: "topic", Seq: 7, Time: 8}
+	ev, err := ParseRows(typ, body)
+	if err == nil {
+		err = p.DecodeRows(b, &ev, &st)
+	}
+	if err != nil {
+		if len(b.Records) != 1 || b.Records[0].Seq != 99 || st.Seq != 7 || b.Size() != 0 {
+			t.Fatalf("after %v: %d records, Seq %d", err, len(b.Records), st.Seq)
+		}
+		return err
+	}
+	if st.Seq-7 != uint64(len(b.Records)-1) {
+		t.Fatalf("%d records, Seq %d", len(b.Records)-1, st.Seq)
+	}
+	for i, r := range b.Records[1:] {
+		if r.Seq != uint64(7+i) || r.Topic != "topic" || r.Time != 8 || r.Table != p.Table() || int(r.Row) > i {
+			t.Fatalf("record %d: %+v", i, r)
+		}
+		for _, row := range []schema.Row{r.Before, r.After} {
+			for j := range row { // touches all memory
+				_ = row[j].AppendText(nil, &p.Table().Columns[j])
+			}
+		}
+	}
+	return nil
+}
+
+// TestTruncatedRows cuts events at every length. Only a cut between rows may
+// pass, and then with fewer rows.
+func TestTruncatedRows(t *testing.T) {
+	var b connect.Batch
+	rowsOf(t, "types.binlog", func(p *Plan, typ EventType, _, body []byte) {
+		if err := decode(t, p, typ, body, &b); err != nil {
+			t.Fatal(err)
+		}
+		if len(body) > 3000 {
+			return
+		}
+		whole, last := len(b.Records), 0
+		for n := range body {
+			if decode(t, p, typ, body[:n:n], &b) != nil {
+				continue
+			}
+			if len(b.Records) >= whole || len(b.Records) < last {
+				t.Fatalf("table %s: %d of %d bytes give %d of %d records", p.Table(), n, len(body), len(b.Records), whole)
+			}
+			last = len(b.Records)
+		}
+	})
+}
+
+// TestDamagedRows changes bytes at random: errors or other values, no panic.
+func TestDamagedRows(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	var b connect.Batch
+	faults := 0
+	rowsOf(t, "types.binlog", func(p *Plan, typ EventType, _, body []byte) {
+		for range 50 {
+			bad := slices.Clone(body)
+			for range 1 + rng.IntN(3) {
+				bad[rng.IntN(len(bad))] = byte(rng.Uint32())
+			}
+			if decode(t, p, typ, bad, &b) != nil {
+				faults++
+			}
+		}
+	})
+	if faults == 0 {
+		t.Error("no damage was noticed")
+	}
+}
+
+func TestRowsFaults(t *testing.T) {
+	var b connect.Batch
+	rowsOf(t, "types.binlog", func(p *Plan, typ EventType, _, body []byte) {
+		if p.Table().Name != "ints" {
+			return
+		}
+		partial := bytes.Clone(body)
+		partial[11] &^= 2 // the second column is not there
+		if err := decode(t, p, typ, partial, &b); err == nil || !strings.Contains(err.Error(), "binlog_row_image") || !strings.Contains(err.Error(), ".ints") {
+			t.Errorf("a partial image gives %v", err)
+		}
+		fewer := bytes.Clone(body)
+		fewer[10] = 15
+		if err := decode(t, p, typ, fewer, &b); err == nil || !strings.Contains(err.Error(), "15 columns, its TABLE_MAP 16") {
+			t.Errorf("fewer columns give %v", err)
+		}
+		if err := decode(t, p, PartialUpdateRowsEvent, body, &b); !errors.Is(err, ErrPartialUpdate) {
+			t.Errorf("partial JSON gives %v", err)
+		}
+		if err := decode(t, p, QueryEvent, body, &b); err == nil {
+			t.Error("a statement has rows")
+		}
+		short := body[:len(body)-1]
+		if err := decode(t, p, typ, short, &b); err == nil || !strings.Contains(err.Error(), "ints: row ") || !strings.Contains(err.Error(), "column ") {
+			t.Errorf("a short event gives %v", err)
+		}
+	})
+}
+
+// TestVersion1 decodes events of version 1, which have no extra information.
+func TestVersion1(t *testing.T) {
+	var v1, v2 connect.Batch
+	n := 0
+	rowsOf(t, "types.binlog", func(p *Plan, typ EventType, _, body []byte) {
+		if err := decode(t, p, typ, body, &v2); err != nil {
+			t.Fatal(err)
+		}
+		old := slices.Concat(body[:8], body[10:])
+		if err := decode(t, p, typ-7, old, &v1); err != nil {
+			t.Fatal(err)
+		}
+		extra := slices.Concat(body[:8], []byte{5, 0, 1, 2, 3}, body[10:])
+		if err := decode(t, p, typ, extra, &v1); err != nil {
+			t.Fatal(err)
+		}
+		for i := range v1.Records {
+			if !v1.Records[i].After.Equal(v2.Records[i].After) || !v1.Records[i].Before.Equal(v2.Records[i].Before) {
+				t.Fatalf("table %s: record %d differs", p.Table(), i)
+			}
+			n++
+		}
+	})
+	if n < 1000 {
+		t.Errorf("only %d records", n)
+	}
+}
+
+// TestUndecodableText: text that its charset does not have stays as it is.
+func TestUndecodableText(t *testing.T) {
+	p := &Plan{table: changed(t, &schema.Table{}, func(s *schema.Table) {
+		s.Columns = []schema.Column{{Name: "u", Type: schema.TypeVarchar}, {Name: "a", Type: schema.TypeVarchar}}
+	}), nulls: 1}
+	for _, cs := range []string{"utf8mb4", "ascii"} {
+		c, err := compileString(&schema.Column{Type: schema.TypeVarchar, Charset: cs}, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.mask = 0xff
+		p.columns = append(p.columns, c)
+	}
+	for text, want := range map[string][2]schema.Kind{
+		"ab": {schema.String, schema.String}, "\xc3\xa9": {schema.String, schema.RawString}, "12345678\xff": {schema.RawString, schema.RawString},
+	} {
+		image := []byte{0, byte(len(text))}
+		image = append(append(append(image, text...), byte(len(text))), text...)
+		var b connect.Batch
+		ev := RowsEvent{Columns: 2, present: []byte{3}, presentAfter: []byte{3}, images: image}
+		if err := p.DecodeRows(&b, &ev, &Stamp{}); err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range b.Records[0].After {
+			if v.Kind() != want[i] || string(v.Bytes()) != text {
+				t.Errorf("%q becomes %s %q", text, v.Kind(), v.Bytes())
+			}
+		}
+	}
+}
+
+func TestOldTemporal(t *testing.T) {
+	text := func(v schema.Value, err error) string {
+		if err != nil {
+			return err.Error()
+		}
+		return string(v.AppendText(nil, nil))
+	}
+	le := func(n int64, size int) []byte {
+		var b []byte
+		for range size {
+			b = append(b, byte(n))
+			n >>= 8
+		}
+		return b
+	}
+	for _, c := range []struct{ got, want string }{
+		{text(oldTime(le(8385959, 3))), "838:59:59"}, {text(oldTime(le(-8385959, 3))), "-838:59:59"}, {text(oldTime(le(-1, 3))), "-00:00:01"},
+		{text(oldTime(le(0, 3))), "00:00:00"}, {text(oldDateTime(le(99991231235959, 8))), "9999-12-31 23:59:59"},
+		{text(oldDateTime(le(0, 8))), "0000-00-00 00:00:00"}, {text(oldDateTime(le(20200015010203, 8))), "2020-00-15 01:02:03"},
+		{text(oldDateTime(le(1e15, 8))), errTemporal.Error()},
+	} {
+		if c.got != c.want {
+			t.Errorf("got %s, want %s", c.got, c.want)
+		}
+	}
+}
