@@ -184,13 +184,17 @@ func (k *worker) close() {
 	}
 }
 
-// settle closes the connection after an error of it, and pauses.
+// settle closes the connection after an error, and pauses if it was not about
+// the table.
 func (k *worker) settle(ctx context.Context, err error) {
-	if err == nil || errors.Is(err, ErrShape) || errors.Is(err, ErrTable) || connect.IsPermanent(err) {
+	if err == nil || errors.Is(err, ErrShape) {
 		k.pause = 0
 		return
 	}
 	k.close()
+	if errors.Is(err, ErrTable) || connect.IsPermanent(err) {
+		return
+	}
 	if ctx.Err() != nil || errors.Is(err, errAborted) || errors.Is(err, context.Canceled) {
 		return
 	}

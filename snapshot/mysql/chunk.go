@@ -1,0 +1,189 @@
+package mysql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/towline/towline/connect"
+	"github.com/towline/towline/schema"
+	"github.com/towline/towline/snapshot"
+)
+
+// Plan asks the server for the bound of a chunk.
+func (r *Reader) Plan(ctx context.Context, t *schema.Table, lo snapshot.Key, rows int) (snapshot.Key, error) {
+	defer closeWith(ctx, r.conn)()
+	res, err := r.execute(planQuery(t, lo, rows), t, t.Key)
+	if err != nil {
+		return nil, r.explain("plan chunks of", t, err)
+	}
+	var b connect.Batch
+	var key snapshot.Key
+	for {
+		row, err := res.read(&b)
+		if err != nil {
+			return nil, r.explain("plan chunks of", t, err)
+		}
+		if row == nil {
+			return key, nil
+		}
+		if key, err = keyOf(t, row); err != nil {
+			return nil, connect.Permanent(err)
+		}
+	}
+}
+
+// ReadChunk does ANCHOR, READ and HIGH.
+func (r *Reader) ReadChunk(ctx context.Context, c *snapshot.Chunk) error {
+	defer closeWith(ctx, r.conn)()
+	if err := r.anchor(c.Anchor); err != nil {
+		return err
+	}
+	c.Parts, c.Rows, c.Bytes, c.Cut, c.End = nil, 0, 0, false, c.Hi
+	res, err := r.execute(chunkQuery(c, c.Anchor.GTIDs == ""), c.Table, allColumns(c.Table))
+	if err != nil {
+		return r.explain("read", c.Table, err)
+	}
+	last, err := r.fill(c, res)
+	if err != nil {
+		return r.explain("read", c.Table, err)
+	}
+	if c.Cut && len(c.Table.Key) > 0 {
+		row := make(schema.Row, len(c.Table.Key))
+		for n, i := range c.Table.Key {
+			row[n] = last[i]
+		}
+		if c.End, err = keyOf(c.Table, row); err != nil {
+			return connect.Permanent(err)
+		}
+	}
+	if !res.done { // the rest of the result is not wanted
+		if err := r.reopen(ctx, c.Anchor); err != nil {
+			return err
+		}
+		defer closeWith(ctx, r.conn)()
+	}
+	c.High, err = endOfLog(r.conn)
+	return err
+}
+
+// fill reads rows until the chunk is complete or cut, and returns the last.
+func (r *Reader) fill(c *snapshot.Chunk, res *result) (last schema.Row, err error) {
+	now := time.Now().UnixMicro()
+	var part *connect.Batch
+	for {
+		if part == nil || part.Size() >= c.PartBytes {
+			part = c.NewBatch()
+			c.Parts = append(c.Parts, part)
+		}
+		before := part.Size()
+		row, err := res.read(part)
+		if err != nil {
+			return nil, err
+		}
+		if row == nil {
+			c.Cut = len(c.Table.Key) > 0 && c.Rows >= int64(c.MaxRows)
+			return last, nil
+		}
+		addRow(part, c.Table, row, now)
+		last = row
+		c.Rows++
+		c.Bytes += int64(part.Size() - before)
+		if c.Bytes > int64(c.MaxBytes) {
+			c.Cut = true
+			return last, nil
+		}
+	}
+}
+
+func addRow(b *connect.Batch, t *schema.Table, row schema.Row, now int64) {
+	rec := b.Add()
+	rec.Op, rec.Table, rec.After, rec.Time = connect.OpRead, t, row, now
+}
+
+// reopen gets rid of a result set that was not read to its end.
+func (r *Reader) reopen(ctx context.Context, a snapshot.Anchor) error {
+	if err := errors.Join(r.Close(), r.Open(ctx)); err != nil {
+		return err
+	}
+	a.GTIDs = ""
+	return r.anchor(a)
+}
+
+// lockWait is how long LOCK TABLES waits, and writers behind it with it.
+const lockWait = 3 // seconds
+
+// ReadLocked reads a table as of one position, which it finds under a lock.
+func (r *Reader) ReadLocked(ctx context.Context, l snapshot.Locked) error {
+	defer closeWith(ctx, r.conn)()
+	if err := r.anchor(l.Anchor); err != nil {
+		return err
+	}
+	high, err := r.lockedView(ctx, l)
+	if err != nil {
+		return err
+	}
+	if err := l.Begin(high); err != nil {
+		return err
+	}
+	t := l.Table
+	res, err := r.execute(chunkQuery(&snapshot.Chunk{Table: t}, false), t, allColumns(t))
+	if err != nil {
+		return r.explain("read", t, err)
+	}
+	now := time.Now().UnixMicro()
+	b := l.First
+	for {
+		row, err := res.read(b)
+		if err != nil {
+			return r.explain("read", t, err)
+		}
+		if row != nil {
+			addRow(b, t, row, now)
+		}
+		if len(b.Records) > 0 && (row == nil || b.Size() >= l.PartBytes) {
+			if b, err = l.Give(b); err != nil {
+				return err
+			}
+		}
+		if row == nil {
+			break
+		}
+	}
+	_, err = r.conn.Execute("COMMIT")
+	return err
+}
+
+// lockedView opens a consistent view on r's connection while another one holds
+// a lock that no writer of the table can share, and asks for the end of the
+// log meanwhile.
+func (r *Reader) lockedView(ctx context.Context, l snapshot.Locked) (high snapshot.High, err error) {
+	t := l.Table
+	locker := &Reader{cfg: r.cfg}
+	if err := locker.Open(ctx); err != nil {
+		return high, err
+	}
+	defer locker.Close() // which ends the lock in any case
+	defer closeWith(ctx, locker.conn)()
+	if err := locker.anchor(snapshot.Anchor{ServerUUID: l.Anchor.ServerUUID}); err != nil {
+		return high, err
+	}
+	if _, err := locker.conn.Execute(fmt.Sprintf("SET SESSION lock_wait_timeout=%d", lockWait)); err != nil {
+		return high, err
+	}
+	if _, err := locker.conn.Execute("LOCK TABLES " + quote(t.Database) + "." + quote(t.Name) + " READ"); err != nil {
+		return high, r.explain("lock", t, err)
+	}
+	if _, err := r.conn.Execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"); err != nil {
+		return high, err
+	}
+	if _, err := r.conn.Execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"); err != nil {
+		return high, err
+	}
+	if high, err = endOfLog(locker.conn); err != nil {
+		return high, err
+	}
+	_, err = locker.conn.Execute("UNLOCK TABLES")
+	return high, err
+}

@@ -1,0 +1,44 @@
+// Package mysql reads chunks of tables from MySQL servers, 8.0 and later, for
+// package snapshot.
+//
+// # Purpose
+//
+// Reader is a snapshot.Reader over one connection. It builds the statements,
+// decodes binary result sets straight into batches, and sorts the server's
+// errors into those about the table and those about the connection. What it
+// decodes is identical, Value by Value, to what the decoder of row events makes
+// of the same row.
+//
+// # The session
+//
+// Text arrives in the column's own charset (character_set_results=NULL) and is
+// decoded here by the function that Config.Text gives; instants arrive in UTC;
+// sql_mode is empty, so that zero dates compare. ENUM and SET are selected as
+// numbers. Columns are always named, so invisible and generated ones come too.
+//
+// # Bounds
+//
+// A Key is the list of a row's key values as SQL literals in the type, charset
+// and collation of their columns, so the comparison is the server's and uses
+// the index. A key (a, b) is compared as (a > x) OR (a = x AND b > y), which
+// the range optimizer understands. Where a key begins with an ENUM or SET the
+// server compares by number but does not seek, so each chunk costs a walk of
+// the index from its start: right, but slow for large tables. The same goes for
+// keys over a prefix of a column.
+//
+// # Grants
+//
+// SELECT on the tables and REPLICATION CLIENT; LOCK TABLES for tables without
+// a key that are large or busy.
+//
+// # Ownership and concurrency
+//
+// One goroutine at a time uses a Reader. Values of a row alias a copy of its
+// packet in the batch. Nothing is shared between Readers.
+//
+// # Errors
+//
+// A cancelled context closes the connection; the call then returns an error.
+// After any error that is neither about the table (snapshot.ErrShape,
+// snapshot.ErrTable, connect.Permanent) nor nil the Reader is to be closed.
+package mysql
