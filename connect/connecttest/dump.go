@@ -38,7 +38,11 @@ var flagNames = []struct {
 }{{connect.TxEnd, "txend"}, {connect.KeyMoved, "keymoved"}, {connect.Unwrapped, "unwrapped"}, {connect.Reread, "reread"}}
 
 func dumpRecord(s *strings.Builder, r *connect.Record) {
-	fmt.Fprintf(s, "%c %s %s/%d seq=%d time=%d row=%d", r.Op, r.Table, r.Topic, r.Partition, r.Seq, r.Time, r.Row)
+	table := "no table"
+	if r.Table != nil {
+		table = r.Table.String()
+	}
+	fmt.Fprintf(s, "%c %s %s/%d seq=%d time=%d row=%d", r.Op, table, r.Topic, r.Partition, r.Seq, r.Time, r.Row)
 	rest := r.Flags
 	for _, f := range flagNames {
 		if r.Flags&f.flag != 0 {
@@ -69,8 +73,11 @@ func dumpRow(s *strings.Builder, name string, t *schema.Table, row schema.Row) {
 	}
 	s.WriteString(name)
 	for i := range row {
-		fmt.Fprintf(s, " %s=", t.Columns[i].Name)
-		s.WriteString(DumpValue(row[i], &t.Columns[i]))
+		c := &schema.Column{Name: "?"} // of a row that does not fit its table
+		if t != nil && i < len(t.Columns) {
+			c = &t.Columns[i]
+		}
+		fmt.Fprintf(s, " %s=%s", c.Name, DumpValue(row[i], c))
 	}
 	s.WriteByte('\n')
 }

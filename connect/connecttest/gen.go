@@ -20,6 +20,8 @@ type Gen struct {
 	// Strict leaves out what only lenient SQL modes store: zero and partial
 	// dates, the error value of an ENUM.
 	Strict bool
+	// Keyed gives every table a key.
+	Keyed bool
 	// MaxBytes bounds text and binary values; 0 is 100.
 	MaxBytes int
 	// Headers puts headers on some of the records.

@@ -26,11 +26,11 @@ func (g *Gen) types() []schema.Type {
 }
 
 // Table returns a random table with a primary key of one or two columns, now
-// and then without a key.
+// and then without a key (but see Keyed).
 func (g *Gen) Table() *schema.Table {
 	g.tables++
 	t := &schema.Table{Database: "db", Name: fmt.Sprintf("table%d", g.tables)}
-	if !g.oneIn(8) {
+	if !g.oneIn(8) || g.Keyed {
 		t.Primary = true
 		for range 1 + g.IntN(2) {
 			t.Key = append(t.Key, len(t.Columns))
