@@ -147,6 +147,7 @@ type settings struct {
 	filter         *filter
 	topics         topics
 	connector      string
+	commitWait     time.Duration // how long a commit may take after it is in the log
 }
 
 func newSettings(cfg connect.Config) (*settings, error) {
@@ -163,7 +164,7 @@ func newSettings(cfg connect.Config) (*settings, error) {
 		timeout: cfg.Millis(optTimeout), heartbeat: cfg.Millis(optHeartbeat), netWrite: cfg.Int(optNetWrite),
 		filter:    f,
 		topics:    topics{prefix: cfg.String(optPrefix), single: strings.EqualFold(cfg.String(optLayout), "single")},
-		connector: cfg.Name(),
+		connector: cfg.Name(), commitWait: 10 * time.Second,
 	}
 	if s.serverID == 0 {
 		s.serverID = defaultServerID(cfg.Name())

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/towline/towline/cdc/gtid"
 	"github.com/towline/towline/connect"
@@ -128,8 +129,9 @@ func head(ctx context.Context, db *sql.DB, m mode, server gtid.UUID) (position, 
 	return p, err
 }
 
-// resumable returns nil if the server still has all that follows pos.
-func resumable(ctx context.Context, db *sql.DB, f facts, pos *position) error {
+// resumable returns nil if the server still has all that follows pos. It gives
+// the server a while to commit what it has sent already.
+func resumable(ctx context.Context, db *sql.DB, f facts, pos *position, wait time.Duration) error {
 	server, err := f.uuid()
 	if err != nil {
 		return err
@@ -144,7 +146,7 @@ func resumable(ctx context.Context, db *sql.DB, f facts, pos *position) error {
 	if !f.gtidMode() {
 		return connect.Permanent(fmt.Errorf("gtid_mode is %s, but the saved position is a set of GTIDs; SET PERSIST gtid_mode = ON (step by step), or take a new snapshot", f["gtid_mode"]))
 	}
-	executed, err := executedWith(ctx, db, pos.gtids)
+	executed, err := executedWith(ctx, db, pos.gtids, wait)
 	if err != nil {
 		return err
 	}
@@ -168,7 +170,7 @@ func resumable(ctx context.Context, db *sql.DB, f facts, pos *position) error {
 
 // executedWith returns what the server has executed, and gives it a while to
 // execute want: a transaction goes out to replicas before it is committed.
-func executedWith(ctx context.Context, db *sql.DB, want *gtid.Set) (*gtid.Set, error) {
+func executedWith(ctx context.Context, db *sql.DB, want *gtid.Set, wait time.Duration) (*gtid.Set, error) {
 	executed, err := readSet(ctx, db, "gtid_executed")
 	if err != nil || want.SubsetOf(executed) {
 		return executed, err
@@ -179,7 +181,7 @@ func executedWith(ctx context.Context, db *sql.DB, want *gtid.Set) (*gtid.Set, e
 		return executed, nil
 	}
 	var timedOut sql.NullInt64
-	if err := db.QueryRowContext(ctx, "SELECT WAIT_FOR_EXECUTED_GTID_SET(?, 10)", missing.String()).Scan(&timedOut); err != nil {
+	if err := db.QueryRowContext(ctx, "SELECT WAIT_FOR_EXECUTED_GTID_SET(?, ?)", missing.String(), wait.Seconds()).Scan(&timedOut); err != nil {
 		return nil, err
 	}
 	return readSet(ctx, db, "gtid_executed")

@@ -142,7 +142,7 @@ func (s *Source) resume(ctx context.Context, db *sql.DB, f facts, sh *shapes, fr
 	if err != nil {
 		return pos, connect.Permanent(fmt.Errorf("saved position %x: %w", []byte(from), err))
 	}
-	if err := resumable(ctx, db, f, &pos); err != nil {
+	if err := resumable(ctx, db, f, &pos, s.settings.commitWait); err != nil {
 		return pos, err
 	}
 	if err := sh.load(state); err != nil {
