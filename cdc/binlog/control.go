@@ -71,8 +71,8 @@ func ParseRowsQuery(body []byte) ([]byte, error) {
 	return body[1:], nil // the length byte holds the length modulo 256 only
 }
 
-// XID names an XA transaction.
-type XID struct {
+// XATransaction names a transaction of the XA protocol.
+type XATransaction struct {
 	FormatID int32
 	Global   string // gtrid
 	Branch   string // bqual
@@ -81,14 +81,16 @@ type XID struct {
 
 // Key returns the form that the server prints in its statements:
 // X'gtrid',X'bqual',format.
-func (x XID) Key() string { return fmt.Sprintf("X'%x',X'%x',%d", x.Global, x.Branch, x.FormatID) }
+func (x XATransaction) Key() string {
+	return fmt.Sprintf("X'%x',X'%x',%d", x.Global, x.Branch, x.FormatID)
+}
 
 // ParseXAPrepare reads the body of an XA_PREPARE event, which ends the rows of
 // a transaction whose outcome comes later, in a statement of its own (unless
-// it says OnePhase). The XID has memory of its own.
-func ParseXAPrepare(body []byte) (XID, error) {
+// it says OnePhase). The result has memory of its own.
+func ParseXAPrepare(body []byte) (XATransaction, error) {
 	c := cursor{b: body}
-	x := XID{OnePhase: c.u8() != 0, FormatID: int32(c.u32())}
+	x := XATransaction{OnePhase: c.u8() != 0, FormatID: int32(c.u32())}
 	g, b := c.u32(), c.u32()
 	if g > 64 || b > 64 { // the limits of the standard
 		c.fail()
@@ -96,7 +98,7 @@ func ParseXAPrepare(body []byte) (XID, error) {
 	x.Global = string(c.take(uint64(g)))
 	x.Branch = string(c.take(uint64(b)))
 	if c.bad {
-		return XID{}, bodyError(XAPrepareEvent, body)
+		return XATransaction{}, bodyError(XAPrepareEvent, body)
 	}
 	return x, nil
 }

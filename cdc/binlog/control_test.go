@@ -377,3 +377,22 @@ func TestPreviousGTIDsLive(t *testing.T) {
 		t.Error("no PREVIOUS_GTIDS")
 	}
 }
+
+// TestNoChecksumLive reads a log without checksums.
+func TestNoChecksumLive(t *testing.T) {
+	s := live(t)
+	s.exec("CREATE TABLE t (id INT PRIMARY KEY)")
+	s.exec("SET GLOBAL binlog_checksum = NONE")
+	s.exec("SET GLOBAL binlog_row_metadata = FULL")
+	log := s.record(func() { s.exec("INSERT INTO t VALUES (1), (2)") })
+	s.exec("SET GLOBAL binlog_row_metadata = MINIMAL")
+	s.exec("SET GLOBAL binlog_checksum = CRC32")
+	events(t, log, func(h Header, format *Format, event []byte) {
+		if format.Checksum != ChecksumNone {
+			t.Fatalf("%s has a checksum", h.Type)
+		}
+	})
+	if b := walk(t, log); len(b.Records) != 2 || b.Records[1].After[0].Int() != 2 {
+		t.Errorf("%d records", len(b.Records))
+	}
+}

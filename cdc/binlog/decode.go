@@ -271,7 +271,13 @@ func (d *decoder) rare(c *column, fixed, body []byte) (schema.Value, error) {
 }
 
 func (d *decoder) json(body []byte) (schema.Value, error) {
-	out, err := AppendJSON(d.batch.Scratch(jsonRoom(len(body))), body)
+	n := len(body)
+	if n > maxScratch {
+		out, err := AppendJSON(make([]byte, 0, n+n/4), body)
+		d.rendered += len(out)
+		return schema.MakeBytes(schema.JSON, out), err
+	}
+	out, err := AppendJSON(d.batch.Scratch(3*n+64), body) // rarely more
 	if err != nil {
 		return schema.Value{}, err
 	}
@@ -279,18 +285,34 @@ func (d *decoder) json(body []byte) (schema.Value, error) {
 	return schema.MakeBytes(schema.JSON, d.batch.Use(out)), nil
 }
 
-// text converts text that is not utf8mb4. What its charset cannot decode stays
+// maxScratch is the largest value that is rendered into the batch's own
+// memory. The batch keeps that for ever, so larger ones get memory that is
+// freed with them.
+const maxScratch = 16 << 10
+
+// text converts text that is not UTF-8. What its charset cannot decode stays
 // as it is.
 func (d *decoder) text(c *column, body []byte) schema.Value {
 	if c.text.Verbatim(body) {
 		return schema.MakeBytes(schema.String, body)
 	}
-	out, ok := c.text.Decode(d.batch.Scratch(3*len(body)), body)
+	n := len(body)
+	large := n > maxScratch
+	var room []byte
+	if large {
+		room = make([]byte, 0, n+n/2)
+	} else {
+		room = d.batch.Scratch(3 * n)
+	}
+	out, ok := c.text.Decode(room, body)
 	if !ok {
 		return schema.MakeBytes(schema.RawString, body)
 	}
 	d.rendered += len(out)
-	return schema.MakeBytes(schema.String, d.batch.Use(out))
+	if !large {
+		out = d.batch.Use(out)
+	}
+	return schema.MakeBytes(schema.String, out)
 }
 
 // binary restores the zero bytes that the log strips from the end of a BINARY.

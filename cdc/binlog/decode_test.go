@@ -236,3 +236,31 @@ func TestOldTemporal(t *testing.T) {
 		}
 	}
 }
+
+// TestLargeValues: values too large for the batch's memory come out the same.
+func TestLargeValues(t *testing.T) {
+	doc := []byte{jsonString, 0xa0, 0x9c, 0x01} // 20000 bytes
+	doc = append(doc, bytes.Repeat([]byte{'x'}, 20000)...)
+	text := bytes.Repeat([]byte{0xe9}, 20000)
+	columns := []schema.Column{{Name: "j", Type: schema.TypeJSON}, {Name: "t", Type: schema.TypeText, Charset: "latin1"}}
+	p := &Plan{table: changed(t, &schema.Table{}, func(s *schema.Table) { s.Columns = columns }), nulls: 1}
+	latin1, err := compileString(&columns[1], 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	latin1.mask = 0xffff
+	p.columns = []column{{op: opJSON, width: 2, mask: 0xffff}, latin1}
+	image := slices.Concat([]byte{0, byte(len(doc) & 255), byte(len(doc) >> 8)}, doc, []byte{byte(len(text) & 255), byte(len(text) >> 8)}, text)
+	var b connect.Batch
+	ev := RowsEvent{Columns: 2, present: []byte{3}, presentAfter: []byte{3}, images: image}
+	if err := p.DecodeRows(&b, &ev, &Stamp{}); err != nil {
+		t.Fatal(err)
+	}
+	row := b.Records[0].After
+	if string(row[0].Bytes()) != `"`+strings.Repeat("x", 20000)+`"` || string(row[1].Bytes()) != strings.Repeat("\u00e9", 20000) {
+		t.Error("large values differ")
+	}
+	if want := len(image) + 20002 + 40000; b.Size() != want {
+		t.Errorf("size %d, want %d", b.Size(), want)
+	}
+}

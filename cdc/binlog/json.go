@@ -32,10 +32,6 @@ var (
 	errJSONDepth = errors.New("a JSON document nested deeper than the server allows")
 )
 
-// jsonRoom is how much memory the text of a document of n bytes takes, but for
-// rare ones.
-func jsonRoom(n int) int { return 3*n + 64 }
-
 // AppendJSON appends the text of a binary JSON document, byte for byte as the
 // server prints it in CAST(column AS CHAR). An empty document, which old
 // servers left behind where a column was added to rows, is null.

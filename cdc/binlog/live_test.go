@@ -11,7 +11,11 @@ import (
 	"github.com/go-mysql-org/go-mysql/client"
 	"github.com/go-mysql-org/go-mysql/mysql"
 	driver "github.com/go-sql-driver/mysql"
+	"go.uber.org/goleak"
 )
+
+// TestMain shows that nothing here leaves a goroutine behind.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var update = flag.Bool("update", false, "record the golden files anew from TOWLINE_TEST_MYSQL")
 

@@ -63,6 +63,9 @@ func (m *TableMap) columnDiff(i int, c *schema.Column) (ours, theirs string) {
 	if have := col.normal(); have.Type != want.Type || have.Meta != want.Meta {
 		return wireText(&have), wireText(&want)
 	}
+	if col.Dimension != 0 && c.Length != 0 && int(col.Dimension) != c.Length {
+		return fmt.Sprintf("vector(%d)", col.Dimension), fmt.Sprintf("vector(%d)", c.Length)
+	}
 	if col.Nullable != c.Nullable {
 		return nullText(col.Nullable), nullText(c.Nullable)
 	}

@@ -103,6 +103,7 @@ func TestMismatch(t *testing.T) {
 		{"sets", `"s9": the log has set of 2 bytes, the shape known for it set of 1 bytes`, false, column("s9", func(c *schema.Column) { c.Elements = c.Elements[:8] })},
 		{"sets", `"e": the log has the elements ["a,b" "c'd" "" "é"], the shape known for it ["c'd" "a,b" "" "é"]`, false, column("e", func(c *schema.Column) { c.Elements = []string{"c'd", "a,b", "", "é"} })},
 		{"binaries", `"b16": the log has char or binary of 16 bytes, the shape known for it char or binary of 15 bytes`, false, column("b16", func(c *schema.Column) { c.Length = 15 })},
+		{"vectors", `"v": the log has vector(3), the shape known for it vector(4)`, false, column("v", func(c *schema.Column) { c.Length = 4 })},
 		{"vectors", `"v": the log has a vector, the shape known for it json`, false, column("v", func(c *schema.Column) { c.Type = schema.TypeJSON })},
 	} {
 		s := changed(t, shapeOf(t, full[c.table]), c.change)
