@@ -91,15 +91,25 @@ type silent struct{}
 
 func (silent) Print(...any) {}
 
-// dial opens a connection for the log and logs in.
-func (s *settings) dial(ctx context.Context) (*client.Conn, error) {
+// Dialer returns how to open and log in to further connections to the server
+// of a source, for those who read its rows. Options are passed to the client.
+func Dialer(cfg connect.Config) (func(ctx context.Context, options ...client.Option) (*client.Conn, error), error) {
+	s, err := newSettings(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return s.dial, nil
+}
+
+// dial opens a connection and logs in.
+func (s *settings) dial(ctx context.Context, options ...client.Option) (*client.Conn, error) {
 	config, err := s.tls()
 	if err != nil {
 		return nil, err
 	}
-	conn, err := s.handshake(ctx, config)
+	conn, err := s.handshake(ctx, config, options)
 	if err != nil && s.sslMode == "preferred" && strings.Contains(err.Error(), "does not support TLS") {
-		conn, err = s.handshake(ctx, nil)
+		conn, err = s.handshake(ctx, nil, options)
 	}
 	if err != nil {
 		return nil, s.explain("connect to", err)
@@ -107,7 +117,7 @@ func (s *settings) dial(ctx context.Context) (*client.Conn, error) {
 	return conn, nil
 }
 
-func (s *settings) handshake(ctx context.Context, config *tls.Config) (conn *client.Conn, err error) {
+func (s *settings) handshake(ctx context.Context, config *tls.Config, options []client.Option) (conn *client.Conn, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	var raw net.Conn
@@ -128,12 +138,13 @@ func (s *settings) handshake(ctx context.Context, config *tls.Config) (conn *cli
 			conn, err = nil, fmt.Errorf("what answers there breaks the login protocol: %v", p)
 		}
 	}()
-	conn, err = client.ConnectWithDialer(ctx, "tcp", s.addr(), s.user, s.password, "", dialer, func(c *client.Conn) error {
+	encrypt := func(c *client.Conn) error {
 		if config != nil {
 			c.SetTLSConfig(config)
 		}
 		return nil
-	})
+	}
+	conn, err = client.ConnectWithDialer(ctx, "tcp", s.addr(), s.user, s.password, "", dialer, append([]client.Option{encrypt}, options...)...)
 	if err != nil && ctx.Err() != nil {
 		return nil, fmt.Errorf("no login within %s (%s): %w", s.timeout, optTimeout, ctx.Err())
 	}
