@@ -62,7 +62,7 @@ func (d *dump) start(pos *position) (skipTo uint64, err error) {
 		return 0, d.dumpGTID(pos.gtids)
 	}
 	from := pos.pos
-	if from >= 1<<32 { // the command has 32 bits for it
+	if from >= d.s.maxPos { // the command has 32 bits for it
 		from, skipTo = 4, pos.pos
 	}
 	return skipTo, d.dumpFile(pos.file, uint32(from))

@@ -339,6 +339,9 @@ func (q *sequencer) partial(body []byte) error {
 	return nil
 }
 
+// maxTargets bounds what is remembered; every altered table leaves one behind.
+const maxTargets = 8192
+
 // target returns what the rows under m need.
 func (q *sequencer) target(ctx context.Context, m *binlog.TableMap, h *binlog.Header) (*target, error) {
 	if t := q.targets[m]; t != nil {
@@ -350,6 +353,9 @@ func (q *sequencer) target(ctx context.Context, m *binlog.TableMap, h *binlog.He
 		if err := q.compile(ctx, t, m, h); err != nil {
 			return nil, err
 		}
+	}
+	if len(q.targets) >= maxTargets {
+		clear(q.targets)
 	}
 	q.targets[m] = t // after compile, which may clear the map
 	return t, nil

@@ -147,6 +147,7 @@ type settings struct {
 	filter         *filter
 	topics         topics
 	connector      string
+	maxPos         uint64        // positions from here on cannot be asked for
 	commitWait     time.Duration // how long a commit may take after it is in the log
 }
 
@@ -164,7 +165,7 @@ func newSettings(cfg connect.Config) (*settings, error) {
 		timeout: cfg.Millis(optTimeout), heartbeat: cfg.Millis(optHeartbeat), netWrite: cfg.Int(optNetWrite),
 		filter:    f,
 		topics:    topics{prefix: cfg.String(optPrefix), single: strings.EqualFold(cfg.String(optLayout), "single")},
-		connector: cfg.Name(), commitWait: 10 * time.Second,
+		connector: cfg.Name(), maxPos: 1 << 32, commitWait: 10 * time.Second,
 	}
 	if s.serverID == 0 {
 		s.serverID = defaultServerID(cfg.Name())
