@@ -33,7 +33,7 @@ func crashBatch(rng *mrand.Rand, w, n int) ([]connect.Message, []offsets.Entry) 
 	var msgs []connect.Message
 	for i := range k {
 		pad := rng.IntN(2000)
-		if rng.IntN(60) == 0 {
+		if rng.IntN(200) == 0 {
 			pad += partBytes
 		}
 		msgs = append(msgs, text("t", rng.Int32N(crashParts), fmt.Sprintf("%d %d %d %d ", w, n, i, k)+strings.Repeat("x", pad)))
@@ -97,7 +97,7 @@ func TestCrash(t *testing.T) {
 	const writers = 3
 	disk := vfs.NewCrashableMem()
 	acked, tried := make([]int, writers), make([]int, writers)
-	for round := range 25 {
+	for round := range 15 {
 		l, err := Open(Options{Dir: "log", FS: disk})
 		if err != nil {
 			t.Fatal(err)

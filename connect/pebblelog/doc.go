@@ -84,7 +84,10 @@
 // of their own; a reader checks that offsets follow each other and that a
 // message parses. Faults found are ErrDamaged. A folder that was a log and has
 // lost files is never taken for a new one: the file TOWLINE-LOG says that it
-// was one.
+// was one, and whether it was creating, opening or ready; a crash while opening
+// may leave no write-ahead log, later there is always one. What Pebble cannot
+// tell from a torn end, and so drops, is a garbled record of more than 32 KiB
+// in the newest write-ahead log and a garbled last edit of the manifest.
 //
 // # Memory
 //

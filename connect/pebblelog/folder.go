@@ -27,6 +27,7 @@ const (
 const (
 	stateNew      = ""         // there is no log
 	stateCreating = "creating" // nothing was ever appended
+	stateOpening  = "opening"  // there may be no write-ahead log for a moment
 	stateReady    = "ready"
 )
 
@@ -160,13 +161,13 @@ func checkFiles(under vfs.FS, dir, state string) error {
 	if state == stateNew && (manifest || marker || format || wal || tables) {
 		return fmt.Errorf("it holds a database but no file %s: it is not a log, or has lost that file; name another folder, or restore it from a copy", markFile)
 	}
-	if state != stateReady {
+	if state != stateReady && state != stateOpening {
 		return nil
 	}
 	for _, f := range []struct {
 		there bool
 		name  string
-	}{{manifest, "MANIFEST-*"}, {marker, "marker.manifest.*"}, {format, "marker.format-version.*"}, {wal, "*.log"}} {
+	}{{manifest, "MANIFEST-*"}, {marker, "marker.manifest.*"}, {format, "marker.format-version.*"}, {wal || state == stateOpening, "*.log"}} {
 		if !f.there {
 			return fmt.Errorf("%w: file %s is missing; %s", ErrDamaged, f.name, damageHint)
 		}

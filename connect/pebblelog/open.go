@@ -71,18 +71,19 @@ func (l *Log) openDB() error {
 	if err := checkFiles(under, dir, state); err != nil {
 		return hinted(err)
 	}
-	if state == stateReady {
+	old := state == stateReady || state == stateOpening
+	if state = stateCreating; old {
 		if err := checkManifest(under, dir); err != nil {
 			return err
 		}
-	} else {
-		if err := writeMark(under, dir, stateCreating); err != nil {
-			return hinted(err)
-		}
+		state = stateOpening
+	}
+	if err := writeMark(under, dir, state); err != nil {
+		return hinted(err)
 	}
 	o := l.pebbleOptions()
 	o.Lock = l.lock
-	o.ErrorIfNotExists = state == stateReady
+	o.ErrorIfNotExists = old
 	l.db, err = pebble.Open(dir, o)
 	if err := l.Err(); err != nil {
 		return err
@@ -90,24 +91,16 @@ func (l *Log) openDB() error {
 	if err != nil {
 		return openError(err)
 	}
-	if state != stateReady {
-		if err := l.create(); err != nil {
+	if !old {
+		err := l.db.Set([]byte{spaceFormat}, binary.BigEndian.AppendUint32(nil, formatVersion), pebble.Sync)
+		if err := errors.Join(err, l.Err()); err != nil {
 			return err
 		}
 	}
-	if err := l.load(); err != nil {
+	if err := errors.Join(l.load(), l.Err()); err != nil {
 		return err
 	}
-	return l.Err()
-}
-
-// create finishes a new log.
-func (l *Log) create() error {
-	err := l.db.Set([]byte{spaceFormat}, binary.BigEndian.AppendUint32(nil, formatVersion), pebble.Sync)
-	if err := errors.Join(err, l.Err()); err != nil {
-		return err
-	}
-	return hinted(writeMark(l.opts.FS, l.opts.Dir, stateReady))
+	return hinted(writeMark(under, dir, stateReady))
 }
 
 // load reads the small keys, and removes parts that have no head.
