@@ -97,7 +97,10 @@ func (s *simServer) busy(table int, key int64) bool {
 
 // write puts a random transaction into the log.
 func (s *simServer) write(keys int) {
-	if s.ddl && s.pending == 0 && s.rng.IntN(60) == 0 {
+	if s.ddl && s.rng.IntN(40) == 0 {
+		for s.pending > 0 { // a statement that changes a table waits for its transactions
+			s.commit()
+		}
 		s.alter()
 		return
 	}

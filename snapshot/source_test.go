@@ -162,7 +162,7 @@ func play(s *simServer, cfg Config, fail, restarts int, stop chan struct{}, done
 		if err := src.Open(context.Background(), tg.pos, tg.entries()); err != nil {
 			return tg, ch, err
 		}
-		end := 50 + rng.IntN(300)
+		end := 3 + rng.IntN(40<<min(run, 3))
 		for n := 0; ; n++ {
 			var b connect.Batch
 			err := src.Read(context.Background(), &b)

@@ -303,8 +303,11 @@ func (c *column) decimal(p []byte) (schema.Value, error) {
 			p = p[1:]
 		}
 	}
-	if p[0] == '-' && len(bytes.Trim(p, "-0.")) == 0 {
+	if len(p) > 0 && p[0] == '-' && len(bytes.Trim(p, "-0.")) == 0 {
 		p = p[1:]
+	}
+	if len(p) == 0 {
+		return schema.Value{}, errProtocol
 	}
 	return schema.ParseDecimal(p, c.Precision, c.Scale)
 }
