@@ -1,0 +1,423 @@
+package convert
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/towline/towline/connect"
+	"github.com/towline/towline/schema"
+)
+
+// connectSchema is a schema as Kafka Connect's JsonConverter writes it.
+type connectSchema struct {
+	Type       string            `json:"type"`
+	Optional   bool              `json:"optional"`
+	Name       string            `json:"name"`
+	Parameters map[string]string `json:"parameters"`
+	Fields     []connectSchema   `json:"fields"`
+	Field      string            `json:"field"`
+}
+
+// rowSchema is the schema of a value.
+type rowSchema struct {
+	name     string
+	envelope bool
+	fields   []connectSchema
+	fixed    *shape            // where the schema carries the table
+	made     map[string]*shape // else, by database, table and schema of the key
+}
+
+// keySchema is the schema of a key.
+type keySchema struct {
+	name   string
+	fields []connectSchema
+	shape  *shape // of the key columns alone
+}
+
+// shape is a table and how its columns are read.
+type shape struct {
+	table   *schema.Table
+	columns []readColumn // in the order of the schema's fields
+}
+
+type readColumn struct {
+	name   []byte // as JSON has it between quotes
+	index  int    // in the table
+	column *schema.Column
+	read   reader
+}
+
+// rowSchema returns the schema that head describes.
+func (d *decoder) rowSchema(head []byte) (*rowSchema, error) {
+	if rs := d.values[string(head)]; rs != nil {
+		return rs, nil
+	}
+	rs, err := d.parseRowSchema(head)
+	if err != nil {
+		return nil, fmt.Errorf("convert: the schema of a value: %w", err)
+	}
+	if len(d.values) >= d.max {
+		clear(d.values)
+	}
+	d.values[string(head)] = rs
+	return rs, nil
+}
+
+func (d *decoder) parseRowSchema(head []byte) (*rowSchema, error) {
+	var cs connectSchema
+	if err := json.Unmarshal(head, &cs); err != nil {
+		return nil, err
+	}
+	if cs.Type != "struct" {
+		return nil, fmt.Errorf("it is a %q, not a struct", cs.Type)
+	}
+	rs := &rowSchema{name: cs.Name, made: map[string]*shape{}}
+	row := &cs
+	if strings.HasSuffix(cs.Name, ".Envelope") {
+		rs.envelope = true
+		row = nil
+		for i := range cs.Fields {
+			if f := &cs.Fields[i]; f.Field == "after" && f.Type == "struct" {
+				row = f
+			}
+		}
+		if row == nil {
+			return nil, errors.New("the envelope has no struct after")
+		}
+	}
+	rs.fields = row.Fields
+	form := row.Parameters[tableParameter]
+	if form == "" {
+		return rs, nil
+	}
+	b, err := base64.StdEncoding.DecodeString(form)
+	if err != nil {
+		return nil, fmt.Errorf("parameter %s: %w", tableParameter, err)
+	}
+	t, _, err := schema.ParseTable(b)
+	if err != nil {
+		return nil, fmt.Errorf("parameter %s: %w", tableParameter, err)
+	}
+	rs.fixed, err = newShape(t, rs.fields)
+	return rs, err
+}
+
+// shape returns the table of a message's rows.
+func (d *decoder) shape(rs *rowSchema, db, table string, key []byte) (*shape, error) {
+	sh := rs.fixed
+	if sh == nil {
+		var err error
+		if sh, err = d.madeShape(rs, db, table, key); err != nil {
+			return nil, err
+		}
+	}
+	if name := base(rs.name); d.tables[name] != sh {
+		if len(d.tables) >= d.max {
+			clear(d.tables)
+		}
+		d.tables[name] = sh
+	}
+	return sh, nil
+}
+
+// madeShape makes a table up from the schemas of value and key.
+func (d *decoder) madeShape(rs *rowSchema, db, table string, key []byte) (*shape, error) {
+	var ks *keySchema
+	d.buf = append(append(append(append(d.buf[:0], db...), 0), table...), 0)
+	if key != nil {
+		head, _, err := split(key)
+		if err != nil {
+			return nil, err
+		}
+		if ks, err = d.keySchema(head); err != nil {
+			return nil, err
+		}
+		d.buf = append(d.buf, head...)
+	}
+	if sh := rs.made[string(d.buf)]; sh != nil {
+		return sh, nil
+	}
+	t := &schema.Table{Database: db, Name: table, UniqueUnknown: true, Columns: make([]schema.Column, len(rs.fields))}
+	for i := range rs.fields {
+		f := &rs.fields[i]
+		if err := makeColumn(&t.Columns[i], f, ks != nil && ks.has(f.Field)); err != nil {
+			return nil, err
+		}
+	}
+	if ks != nil {
+		for i := range ks.fields {
+			k := t.Column(ks.fields[i].Field)
+			if k < 0 {
+				return nil, fmt.Errorf("the key has a column %q that the value does not have", ks.fields[i].Field)
+			}
+			t.Key = append(t.Key, k)
+		}
+	}
+	t, err := schema.New(t)
+	if err != nil {
+		return nil, err
+	}
+	sh, err := newShape(t, rs.fields)
+	if err != nil {
+		return nil, err
+	}
+	if len(rs.made) >= d.max {
+		clear(rs.made)
+	}
+	rs.made[string(d.buf)] = sh
+	return sh, nil
+}
+
+func (ks *keySchema) has(field string) bool {
+	for i := range ks.fields {
+		if ks.fields[i].Field == field {
+			return true
+		}
+	}
+	return false
+}
+
+// keySchema returns the schema of a key.
+func (d *decoder) keySchema(head []byte) (*keySchema, error) {
+	if ks := d.keys[string(head)]; ks != nil {
+		return ks, nil
+	}
+	ks, err := parseKeySchema(head)
+	if err != nil {
+		return nil, fmt.Errorf("convert: the schema of a key: %w", err)
+	}
+	if len(d.keys) >= d.max {
+		clear(d.keys)
+	}
+	d.keys[string(head)] = ks
+	return ks, nil
+}
+
+func parseKeySchema(head []byte) (*keySchema, error) {
+	var cs connectSchema
+	if err := json.Unmarshal(head, &cs); err != nil {
+		return nil, err
+	}
+	if cs.Type != "struct" {
+		return nil, fmt.Errorf("it is a %q, not a struct", cs.Type)
+	}
+	db, name := tableName(cs.Name)
+	t := &schema.Table{Database: db, Name: name, UniqueUnknown: true, Columns: make([]schema.Column, len(cs.Fields))}
+	for i := range cs.Fields {
+		if err := makeColumn(&t.Columns[i], &cs.Fields[i], true); err != nil {
+			return nil, err
+		}
+		t.Key = append(t.Key, i)
+	}
+	t, err := schema.New(t)
+	if err != nil {
+		return nil, err
+	}
+	sh, err := newShape(t, cs.Fields)
+	return &keySchema{name: cs.Name, fields: cs.Fields, shape: sh}, err
+}
+
+// newShape says how the fields of a schema are read into rows of t.
+func newShape(t *schema.Table, fields []connectSchema) (*shape, error) {
+	sh := &shape{table: t, columns: make([]readColumn, len(fields))}
+	for i := range fields {
+		f := &fields[i]
+		k := t.Column(f.Field)
+		if k < 0 {
+			return nil, fmt.Errorf("table %s has no column %q", t, f.Field)
+		}
+		name := appendString(nil, f.Field, true)
+		rc := &sh.columns[i]
+		rc.name, rc.index, rc.column = name[1:len(name)-1], k, &t.Columns[k]
+		if rc.read = readerOf(f, rc.column); rc.read == nil {
+			return nil, fmt.Errorf("column %q: there is no way to read a %s %q into a %s", f.Field, f.Type, f.Name, rc.column.Type)
+		}
+	}
+	return sh, nil
+}
+
+// row reads a row; nil gives nil. Columns that are not there are absent.
+func (sh *shape) row(dst *connect.Batch, d *decoder, raw []byte) (schema.Row, error) {
+	if raw == nil {
+		return nil, nil
+	}
+	row := dst.NewRow(len(sh.table.Columns))
+	for i := range row {
+		row[i] = schema.MakeAbsent()
+	}
+	s := scanner{b: raw}
+	next := 0
+	err := s.object(func(name []byte) error {
+		rc := sh.column(name, next)
+		if rc == nil {
+			return fmt.Errorf("the schema has no column %q", name)
+		}
+		next++
+		if s.null() {
+			row[rc.index] = schema.Value{}
+			return nil
+		}
+		v, err := rc.read(dst, d, &s, rc.column)
+		if err != nil {
+			return fmt.Errorf("column %s: %w", rc.column.Name, err)
+		}
+		row[rc.index] = v
+		return nil
+	})
+	if err == nil {
+		err = s.end()
+	}
+	return row, err
+}
+
+// column finds a column by name: most often the next one.
+func (sh *shape) column(name []byte, next int) *readColumn {
+	if next < len(sh.columns) && string(sh.columns[next].name) == string(name) {
+		return &sh.columns[next]
+	}
+	for i := range sh.columns {
+		if string(sh.columns[i].name) == string(name) {
+			return &sh.columns[i]
+		}
+	}
+	return nil
+}
+
+// base drops what a schema's name ends with.
+func base(name string) string {
+	for _, suffix := range []string{".Envelope", ".Value", ".Key"} {
+		if b, ok := strings.CutSuffix(name, suffix); ok {
+			return b
+		}
+	}
+	return name
+}
+
+// tableName takes database and table from the name of a schema.
+func tableName(name string) (db, table string) {
+	name = base(name)
+	if i := strings.LastIndexByte(name, '.'); i >= 0 {
+		name, table = name[:i], name[i+1:]
+		return name[strings.LastIndexByte(name, '.')+1:], table
+	}
+	return "", name
+}
+
+// makeColumn makes up a column from what its schema tells.
+func makeColumn(c *schema.Column, f *connectSchema, key bool) error {
+	c.Name, c.Nullable = f.Field, f.Optional && !key
+	if !semanticColumn(c, f) {
+		switch f.Type {
+		case "boolean":
+			c.Type, c.Length = schema.TypeBit, 1
+		case "int8", "int16":
+			c.Type = schema.TypeSmallInt
+		case "int32":
+			c.Type = schema.TypeInt
+		case "int64":
+			c.Type = schema.TypeBigInt
+		case "float", "float32":
+			c.Type = schema.TypeFloat
+		case "double", "float64":
+			c.Type = schema.TypeDouble
+		case "bytes":
+			c.Type = schema.TypeLongBlob
+			if key {
+				c.Type, c.Length = schema.TypeVarbinary, 255
+			}
+		case "string":
+			c.Type, c.Charset, c.Collation = schema.TypeLongText, "utf8mb4", "utf8mb4_bin"
+			if key {
+				c.Type, c.Length = schema.TypeVarchar, 255
+			}
+		}
+	}
+	sourceColumn(c, f)
+	if c.Type == schema.TypeInvalid {
+		return fmt.Errorf("column %q: the schema type %s %q is not known", f.Field, f.Type, f.Name)
+	}
+	return nil
+}
+
+// semanticTypes are the column types, and digits of a fraction, that semantic
+// types stand for.
+var semanticTypes = map[string]schema.Column{
+	"io.debezium.time.Year":                   {Type: schema.TypeYear},
+	"io.debezium.time.Date":                   {Type: schema.TypeDate},
+	"org.apache.kafka.connect.data.Date":      {Type: schema.TypeDate},
+	"io.debezium.time.IsoDate":                {Type: schema.TypeDate},
+	"io.debezium.time.Time":                   {Type: schema.TypeTime, Scale: 3},
+	"org.apache.kafka.connect.data.Time":      {Type: schema.TypeTime, Scale: 3},
+	"io.debezium.time.MicroTime":              {Type: schema.TypeTime, Scale: 6},
+	"io.debezium.time.NanoTime":               {Type: schema.TypeTime, Scale: 6},
+	"io.debezium.time.IsoTime":                {Type: schema.TypeTime, Scale: 6},
+	"io.debezium.time.Timestamp":              {Type: schema.TypeDateTime, Scale: 3},
+	"org.apache.kafka.connect.data.Timestamp": {Type: schema.TypeDateTime, Scale: 3},
+	"io.debezium.time.MicroTimestamp":         {Type: schema.TypeDateTime, Scale: 6},
+	"io.debezium.time.NanoTimestamp":          {Type: schema.TypeDateTime, Scale: 6},
+	"io.debezium.time.IsoTimestamp":           {Type: schema.TypeDateTime, Scale: 6},
+	"io.debezium.time.ZonedTimestamp":         {Type: schema.TypeTimestamp, Scale: 6},
+	"io.debezium.data.Json":                   {Type: schema.TypeJSON},
+	"io.debezium.data.geometry.Geometry":      {Type: schema.TypeGeometry},
+	"io.debezium.data.geometry.Point":         {Type: schema.TypeGeometry, Subtype: "point"},
+	"io.debezium.data.FloatVector":            {Type: schema.TypeVector, Length: 16383},
+	"io.debezium.data.Bits":                   {Type: schema.TypeBit},
+	"io.debezium.data.Enum":                   {Type: schema.TypeEnum, Charset: "utf8mb4", Collation: "utf8mb4_bin"},
+	"io.debezium.data.EnumSet":                {Type: schema.TypeSet, Charset: "utf8mb4", Collation: "utf8mb4_bin"},
+	decimalName:                               {Type: schema.TypeDecimal},
+}
+
+// semanticColumn fills c from a semantic type.
+func semanticColumn(c *schema.Column, f *connectSchema) bool {
+	known, ok := semanticTypes[f.Name]
+	if !ok {
+		return false
+	}
+	known.Name, known.Nullable = c.Name, c.Nullable
+	*c = known
+	switch c.Type {
+	case schema.TypeEnum, schema.TypeSet:
+		if allowed := f.Parameters["allowed"]; allowed != "" {
+			c.Elements = splitElements(allowed)
+		}
+	case schema.TypeBit:
+		c.Length = limit(f.Parameters["length"], 64, 64)
+	case schema.TypeDecimal:
+		c.Precision, c.Scale = limit(f.Parameters["connect.decimal.precision"], 65, 65), limit(f.Parameters["scale"], 30, 0)
+	}
+	return true
+}
+
+// limit reads a number from 0 to most, and gives other if it is not one.
+func limit(s string, most, other int) int {
+	if n, err := strconv.Atoi(s); err == nil && n >= 0 && n <= most {
+		return n
+	}
+	return other
+}
+
+// sourceColumn takes the source's own type, where the schema tells it.
+func sourceColumn(c *schema.Column, f *connectSchema) {
+	name, rest, _ := strings.Cut(strings.ToLower(f.Parameters["__debezium.source.column.type"]), " ")
+	typ := schema.ParseType(name)
+	if typ == schema.TypeInvalid {
+		return
+	}
+	if c.Type.IsText() && !typ.IsText() || c.Type == schema.TypeGeometry {
+		return // a mode that wrote it as another type, or a subtype's name
+	}
+	c.Type, c.Unsigned = typ, strings.Contains(rest, "unsigned")
+	length := limit(f.Parameters["__debezium.source.column.length"], 1<<24, 0)
+	if typ == schema.TypeDecimal {
+		c.Precision = length
+	} else if length > 0 {
+		c.Length = length
+	}
+	if s := f.Parameters["__debezium.source.column.scale"]; s != "" {
+		c.Scale = limit(s, 30, c.Scale)
+	}
+}
