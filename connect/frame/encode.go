@@ -66,12 +66,12 @@ func (e *encoder) group(dst *connect.Messages, records []connect.Record, g *grou
 	count, prev := 0, 0
 	for i := g.first; i >= 0; i = e.groups.next[i] {
 		r := &records[i]
-		at, tabs, ntabs, state := e.at, len(e.tabs), e.ntabs, e.last
+		at, tabs, ntabs := e.at, len(e.tabs), e.ntabs
 		if err := e.record(r); err != nil {
 			return fmt.Errorf("frame: encode record %d: %w", i, err)
 		}
 		if count > 0 && e.at+len(e.tabs) > MaxSize-32 { // room for the header
-			e.at, e.tabs, e.ntabs, e.last = at, e.tabs[:tabs], ntabs, state
+			e.at, e.tabs, e.ntabs = at, e.tabs[:tabs], ntabs // all but r
 			e.flush(dst, &records[prev], count)
 			e.begin()
 			count = 0
