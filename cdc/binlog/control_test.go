@@ -396,3 +396,43 @@ func TestNoChecksumLive(t *testing.T) {
 		t.Errorf("%d records", len(b.Records))
 	}
 }
+
+// TestGTIDTail cuts a GTID event where older servers end it, and gives it an
+// original time of its own.
+func TestGTIDTail(t *testing.T) {
+	body := []byte{1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 7, 0, 0, 0, 0, 0, 0, 0,
+		2, 5, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0,
+		1, 0, 0, 0, 0, 0, 0x80, 2, 0, 0, 0, 0, 0, 0,
+		0xfc, 0, 1, 0x50, 0x62, 1, 0x80, 0x51, 0x62, 1, 0}
+	full := GTID{SID: [16]byte(body[1:17]), GNO: 7, MayHaveStatements: true, LastCommitted: 5, Sequence: 6, CommitTime: 1, OriginalTime: 2,
+		Length: 256, ServerVersion: 90704}
+	for n := range len(body) + 1 {
+		want := full
+		g, err := ParseGTID(GTIDEvent, body[:n])
+		switch n {
+		case 25:
+			want = GTID{SID: full.SID, GNO: 7, MayHaveStatements: true}
+		case 42:
+			want.CommitTime, want.OriginalTime, want.Length, want.ServerVersion = 0, 0, 0, 0
+		case 56:
+			want.Length, want.ServerVersion = 0, 0
+		case 59:
+			want.ServerVersion = 0
+		case 63, 64, 65, 66, 67:
+		default:
+			if err == nil {
+				t.Errorf("%d bytes pass: %+v", n, g)
+			}
+			continue
+		}
+		if err != nil || g != want {
+			t.Errorf("%d bytes: %+v, %v, want %+v", n, g, err, want)
+		}
+	}
+	if _, err := ParseGTID(QueryEvent, body); err == nil {
+		t.Error("a statement has a GTID")
+	}
+	if s := string(full.AppendText(nil)); s != "01020304-0506-0708-090a-0b0c0d0e0f10:7" {
+		t.Error(s)
+	}
+}

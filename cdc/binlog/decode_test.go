@@ -264,3 +264,110 @@ func TestLargeValues(t *testing.T) {
 		t.Errorf("size %d, want %d", b.Size(), want)
 	}
 }
+
+// TestPaddingIsZero: the batch's memory is not, when it is used again.
+func TestPaddingIsZero(t *testing.T) {
+	var b connect.Batch
+	d := decoder{batch: &b}
+	for range 2 {
+		v, err := d.binary(&column{pad: 8}, []byte("ab"))
+		if err != nil || string(v.Bytes()) != "ab\x00\x00\x00\x00\x00\x00" {
+			t.Errorf("%q, %v", v.Bytes(), err)
+		}
+		b.Reset()
+		copy(b.Alloc(8), "dirtdirt")
+		b.Reset()
+	}
+	if _, err := d.binary(&column{pad: 1}, []byte("ab")); err != errLength {
+		t.Errorf("too long: %v", err)
+	}
+}
+
+// TestFractionLimits: a fraction of a second or more is damage.
+func TestFractionLimits(t *testing.T) {
+	for _, typ := range []uint8{typeTime2, typeDateTime2, typeTimestamp2} {
+		c, err := compileTemporal(typ, 6)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for micro, want := range map[uint64]bool{999999: true, 1000000: false} {
+			var ok bool
+			switch typ {
+			case typeTime2:
+				_, ok = c.time(1<<47 | micro)
+			case typeDateTime2:
+				_, ok = c.dateTime(1<<63 | micro)
+			default:
+				_, ok = c.timestamp(1<<24 | micro)
+			}
+			if ok != want {
+				t.Errorf("type %d: a fraction of %d: %v", typ, micro, ok)
+			}
+		}
+	}
+	c, _ := compileTemporal(typeDateTime2, 0)
+	if _, ok := c.dateTime(5); ok {
+		t.Error("a datetime without its highest bit passes")
+	}
+	if _, err := compileTemporal(typeTime2, 7); err == nil {
+		t.Error("7 digits pass")
+	}
+}
+
+func TestDecimalFaults(t *testing.T) {
+	l := newDecimalLayout(4, 2)
+	for _, c := range []struct {
+		bytes []byte
+		want  string
+	}{{[]byte{0x80, 0}, "0.00"}, {[]byte{0x7f, 0xff}, "0.00"}, {[]byte{0x7f, 0xfe}, "-0.01"}, {[]byte{0x80 + 99, 99}, "99.99"}, {[]byte{0x80 + 100, 0}, ""}, {[]byte{0x80, 100}, ""}} {
+		text, ok := l.appendText(nil, c.bytes)
+		n, ok2 := l.narrow(uint64(c.bytes[0])<<56 | uint64(c.bytes[1])<<48)
+		if ok != ok2 || ok != (c.want != "") || string(text) != c.want {
+			t.Errorf("%x: %s %v, %d %v", c.bytes, text, ok, n, ok2)
+		}
+		if ok && string(schema.MakeDecimal(n, 2).AppendText(nil, nil)) != c.want {
+			t.Errorf("%x: %d", c.bytes, n)
+		}
+	}
+}
+
+func TestAllSet(t *testing.T) {
+	for n := 1; n < 40; n++ {
+		m := bytes.Repeat([]byte{0xff}, (n+7)/8)
+		if !allSet(m, n) {
+			t.Fatalf("%d bits", n)
+		}
+		for i := range n {
+			m[i/8] ^= 1 << (i % 8)
+			if allSet(m, n) {
+				t.Fatalf("%d bits without bit %d", n, i)
+			}
+			m[i/8] ^= 1 << (i % 8)
+		}
+	}
+}
+
+// TestChangesDoNotAllocate: updates and deletes do not allocate either.
+func TestChangesDoNotAllocate(t *testing.T) {
+	var b connect.Batch
+	rowsOf(t, "types.binlog", func(p *Plan, typ EventType, _, body []byte) {
+		if typ == WriteRowsEvent {
+			return
+		}
+		var st Stamp
+		run := func() {
+			b.Reset()
+			ev, err := ParseRows(typ, body)
+			if err == nil {
+				err = p.DecodeRows(&b, &ev, &st)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		run()
+		if n := testing.AllocsPerRun(10, run); n != 0 {
+			t.Errorf("%s of %s: %v allocations", typ, p.Table(), n)
+		}
+	})
+}

@@ -140,17 +140,20 @@ func TestJSONFaults(t *testing.T) {
 			t.Errorf("%s: %s, %v", name, out, err)
 		}
 	}
-	// An array whose elements are all the same array, and so on: a bomb.
-	var bomb []byte
-	for range 40 {
+	// An array whose two elements are the same array, and so on: a bomb.
+	bomb := []byte{0, 0, 4, 0}
+	for range 22 {
 		bomb = append([]byte{2, 0, byte(10 + len(bomb)), 0, jsonSmallArray, 10, 0, jsonSmallArray, 10, 0}, bomb...)
-		if len(bomb) > 240 {
-			break
-		}
 	}
-	bomb = append(bomb, 0, 0, 4, 0)
-	if out, err := AppendJSON(nil, append([]byte{jsonSmallArray}, bomb...)); err == nil {
-		t.Errorf("a bomb of %d bytes becomes %d", len(bomb), len(out))
+	if out, err := AppendJSON(nil, append([]byte{jsonSmallArray}, bomb...)); err != errJSON {
+		t.Errorf("a bomb of %d bytes becomes %d, %v", len(bomb), len(out), err)
+	}
+	deep := []byte{0, 0, 4, 0}
+	for range maxJSONDepth {
+		deep = append([]byte{1, 0, byte(7 + len(deep)), byte((7 + len(deep)) >> 8), jsonSmallArray, 7, 0}, deep...)
+	}
+	if _, err := AppendJSON(nil, append([]byte{jsonSmallArray}, deep...)); err != errJSONDepth {
+		t.Errorf("too deep: %v", err)
 	}
 	if out, err := AppendJSON(nil, nil); err != nil || string(out) != "null" {
 		t.Errorf("an empty document: %s, %v", out, err)
