@@ -1,0 +1,424 @@
+package jdbc
+
+import (
+	"context"
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/towline/towline/schema"
+	"github.com/towline/towline/sinks/apply"
+)
+
+// lists is memory for the numbers of changes that one statement after the
+// other takes.
+type lists struct {
+	order, gone, rows, single []int32
+}
+
+func all(n int, list *[]int32) []int32 {
+	*list = (*list)[:0]
+	for i := range n {
+		*list = append(*list, int32(i))
+	}
+	return *list
+}
+
+// sort divides the changes of a keyed group: keys to delete, rows to upsert,
+// and rows that take a statement of their own.
+//
+// In a table with other unique keys rows whose values in those change are
+// deleted, too, and come back by the upsert: whichever row gives up a value
+// has done so before another one takes it.
+func (s *Sink) sort(g *group) {
+	l := &s.lists
+	l.gone, l.rows, l.single = l.gone[:0], l.rows[:0], l.single[:0]
+	for i := range g.table.Changes {
+		c := &g.table.Changes[i]
+		whole := !c.Partial && s.set.mode == modeUpsert
+		if c.Gone || whole && c.Moved && g.route.guarded {
+			l.gone = append(l.gone, int32(i))
+		}
+		switch {
+		case c.Gone:
+		case !whole, g.route.zeroElements(c.Row) > 0:
+			l.single = append(l.single, int32(i))
+		default:
+			l.rows = append(l.rows, int32(i))
+		}
+	}
+}
+
+// zeroElements counts the columns that hold the error value of an ENUM.
+func (rt *route) zeroElements(row schema.Row) (n int) {
+	if !rt.enums {
+		return 0
+	}
+	for i := range rt.cols {
+		if c := &rt.cols[i]; c.enum && row[c.src].Kind() == schema.Enum && row[c.src].Uint() == 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// byKey applies a keyed group.
+func (s *Sink) byKey(ctx context.Context, g *group) error {
+	s.sort(g)
+	if err := s.deleteKeys(ctx, g, s.lists.gone); err != nil {
+		return err
+	}
+	if err := s.insertRows(ctx, g, s.lists.rows, g.route.upsert); err != nil {
+		return err
+	}
+	for _, i := range s.lists.single {
+		if err := s.applySingle(ctx, g, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// applySingle applies one change of a keyed group that takes a statement of
+// its own.
+func (s *Sink) applySingle(ctx context.Context, g *group, i int32) error {
+	c := &g.table.Changes[i]
+	update := c.Partial || s.set.mode == modeUpdate
+	write := func() error {
+		if !update {
+			return s.insertRow(g, c.Row, g.route.upsert)
+		}
+		rows := int64(1)
+		if s.set.mode == modeUpdate {
+			rows = -1 // what is not there is left alone
+		}
+		return s.updateByKey(g, c.Row, rows)
+	}
+	return s.single(ctx, g, c.Row, write)
+}
+
+// single sends one statement about one row, strictly or, where the row holds
+// the error value of an ENUM, as relaxed as that takes.
+func (s *Sink) single(ctx context.Context, g *group, row schema.Row, write func() error) error {
+	zeros := g.route.zeroElements(row)
+	if zeros == 0 {
+		if err := write(); err != nil {
+			return err
+		}
+		return s.sendFull(ctx)
+	}
+	return s.relaxed(ctx, g, zeros, write)
+}
+
+// relaxed executes a statement that stores the error value of an ENUM, which
+// a strict server refuses. It counts the warnings: more than those values
+// cause mean that something else was changed.
+func (s *Sink) relaxed(ctx context.Context, g *group, zeros int, write func() error) error {
+	if err := s.send(ctx); err != nil {
+		return err
+	}
+	s.packet.add("SET SESSION sql_mode = '" + relaxedMode + "'")
+	err := write()
+	if err == nil {
+		err = s.send(ctx)
+	}
+	var warnings int
+	if err == nil {
+		err = s.main.conn.QueryRowContext(ctx, "SELECT @@warning_count").Scan(&warnings)
+	}
+	if err == nil && warnings > zeros {
+		err = errData{fmt.Errorf("table %s would change a value of the row: %s", g.route.name, s.warning(ctx))}
+	}
+	s.packet.reset()
+	s.packet.add("SET SESSION sql_mode = '" + sqlMode + "'")
+	if serr := s.send(ctx); err == nil {
+		err = serr
+	}
+	return err
+}
+
+// warning returns the last warning that is not about an ENUM's error value.
+func (s *Sink) warning(ctx context.Context) (text string) {
+	rows, err := s.main.conn.QueryContext(ctx, "SHOW WARNINGS")
+	if err != nil {
+		return err.Error()
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var level, message string
+		var code int
+		if rows.Scan(&level, &code, &message) == nil {
+			text = message
+		}
+	}
+	return text
+}
+
+// sendFull sends the packet if it is long.
+func (s *Sink) sendFull(ctx context.Context) error {
+	if len(s.packet.buf) < s.room() {
+		return nil
+	}
+	return s.send(ctx)
+}
+
+// deleteKeys appends statements that delete keys.
+func (s *Sink) deleteKeys(ctx context.Context, g *group, list []int32) (err error) {
+	changes := g.changes()
+	limit := min(s.set.batch, max(10000/max(len(g.route.key), 1), 1))
+	for len(list) > 0 {
+		s.packet.begin(g.route.deleteFrom)
+		start, n := len(s.packet.buf), 0
+		for n < len(list) && n < limit && len(s.packet.buf)-start < s.room() {
+			if n > 0 {
+				s.packet.buf = append(s.packet.buf, ',')
+			}
+			if s.packet.buf, err = g.route.appendKey(s.packet.buf, changes[list[n]].Row); err != nil {
+				return err
+			}
+			n++
+		}
+		s.packet.buf = append(s.packet.buf, ')')
+		s.packet.end(-1, "")
+		list = list[n:]
+		if err := s.sendFull(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// insertRows appends statements that insert rows, each followed by tail.
+func (s *Sink) insertRows(ctx context.Context, g *group, list []int32, tail string) (err error) {
+	changes := g.changes()
+	for len(list) > 0 {
+		s.packet.begin(g.route.insert)
+		start, n := len(s.packet.buf), 0
+		for n < len(list) && n < s.set.batch && len(s.packet.buf)-start < s.room() {
+			end := len(s.packet.buf)
+			if n > 0 {
+				s.packet.buf = append(s.packet.buf, ',')
+			}
+			if s.packet.buf, err = g.route.appendRow(s.packet.buf, changes[list[n]].Row); err != nil {
+				return err
+			}
+			if n > 0 && len(s.packet.buf)+len(tail) > s.main.maxPacket-packetSpare {
+				s.packet.buf = s.packet.buf[:end] // this row alone, in the next one
+				break
+			}
+			n++
+		}
+		s.packet.buf = append(s.packet.buf, tail...)
+		s.packet.end(-1, "")
+		list = list[n:]
+		if err := s.sendFit(ctx, g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// packetSpare is left free in a packet, for COMMIT and the like.
+const packetSpare = 1024
+
+// sendFit sends the packet if it is long, and refuses one that is too long
+// for the server before that cuts the connection.
+func (s *Sink) sendFit(ctx context.Context, g *group) error {
+	if len(s.packet.buf) > s.main.maxPacket-packetSpare {
+		return errData{fmt.Errorf("table %s: a row takes a statement of %d bytes and the server takes %d: raise its max_allowed_packet",
+			g.route.name, len(s.packet.buf), s.main.maxPacket)}
+	}
+	return s.sendFull(ctx)
+}
+
+// insertRow appends a statement that inserts one row.
+func (s *Sink) insertRow(g *group, row schema.Row, tail string) (err error) {
+	s.packet.begin(g.route.insert)
+	if s.packet.buf, err = g.route.appendRow(s.packet.buf, row); err != nil {
+		return err
+	}
+	s.packet.buf = append(s.packet.buf, tail...)
+	s.packet.end(-1, "")
+	return nil
+}
+
+// updateByKey appends a statement that sets the columns which row has.
+func (s *Sink) updateByKey(g *group, row schema.Row, rows int64) (err error) {
+	s.packet.begin("UPDATE ")
+	s.packet.buf = append(s.packet.buf, g.route.quoted...)
+	if s.packet.buf, err = g.route.appendSet(s.packet.buf, row); err != nil {
+		return err
+	}
+	s.packet.buf = append(g.route.appendKeyNames(append(s.packet.buf, " WHERE "...)), " IN ("...)
+	if s.packet.buf, err = g.route.appendKey(s.packet.buf, row); err != nil {
+		return err
+	}
+	s.packet.buf = append(s.packet.buf, ')')
+	s.packet.end(rows, g.route.name.String())
+	return nil
+}
+
+// inOrder applies changes one after the other: inserts that follow each other
+// in one statement, all others in one each.
+func (s *Sink) inOrder(ctx context.Context, g *group, list []int32) error {
+	for len(list) > 0 {
+		n := 0
+		for n < len(list) && plainInsert(g, list[n]) {
+			n++
+		}
+		if err := s.insertRows(ctx, g, list[:n], ""); err != nil {
+			return err
+		}
+		if list = list[n:]; len(list) == 0 {
+			return nil
+		}
+		c := &g.list[list[0]]
+		if err := s.single(ctx, g, c.Row, func() error { return s.changeRow(g, c) }); err != nil {
+			return err
+		}
+		list = list[1:]
+	}
+	return nil
+}
+
+func plainInsert(g *group, i int32) bool {
+	c := &g.list[i]
+	return !c.Gone && !c.Partial && g.route.zeroElements(c.Row) == 0
+}
+
+// changeRow appends the statement for one change of a group in order.
+func (s *Sink) changeRow(g *group, c *apply.Change) (err error) {
+	switch {
+	case c.Gone && len(g.route.key) > 0:
+		s.packet.begin(g.route.deleteFrom)
+		if s.packet.buf, err = g.route.appendKey(s.packet.buf, c.Row); err != nil {
+			return err
+		}
+		s.packet.buf = append(s.packet.buf, ')')
+		s.packet.end(-1, "")
+		return nil
+	case c.Gone:
+		s.packet.begin("DELETE FROM " + g.route.quoted)
+		return s.endExact(g, c.Row)
+	case !c.Partial:
+		return s.insertRow(g, c.Row, "")
+	}
+	s.packet.begin("UPDATE " + g.route.quoted)
+	if s.packet.buf, err = g.route.appendSet(s.packet.buf, c.Row); err != nil {
+		return err
+	}
+	return s.endExact(g, c.First)
+}
+
+// endExact ends a statement about one row that is exactly row.
+func (s *Sink) endExact(g *group, row schema.Row) (err error) {
+	if s.packet.buf, err = g.route.appendMatch(append(s.packet.buf, " WHERE "...), row); err != nil {
+		return err
+	}
+	s.packet.buf = append(s.packet.buf, " LIMIT 1"...)
+	s.packet.end(1, g.route.name.String())
+	return nil
+}
+
+// appendRow appends the values of a row in parentheses.
+func (rt *route) appendRow(dst []byte, row schema.Row) (_ []byte, err error) {
+	for i := range rt.cols {
+		dst = append(dst, "(,"[min(i, 1)])
+		if dst, err = rt.cols[i].append(dst, row); err != nil {
+			return dst, fmt.Errorf("table %s: %w", rt.name, err)
+		}
+	}
+	return append(dst, ')'), nil
+}
+
+// append appends the column's value in row.
+func (c *column) append(dst []byte, row schema.Row) ([]byte, error) {
+	v := row[c.src]
+	if c.limit > 0 && v.Kind() == schema.String && len(v.Bytes()) > c.limit {
+		if n := utf8.RuneCount(v.Bytes()); n > c.limit {
+			return dst, errData{fmt.Errorf("column %s takes %d characters and the string has %d", c.ident, c.limit, n)}
+		}
+	}
+	dst, err := appendValue(dst, v, c.source, c.form)
+	if err != nil {
+		return dst, errData{err}
+	}
+	return dst, nil
+}
+
+// appendKey appends the values of a row's key.
+func (rt *route) appendKey(dst []byte, row schema.Row) (_ []byte, err error) {
+	for i := range rt.keyCols {
+		if len(rt.keyCols) > 1 {
+			dst = append(dst, "(,"[min(i, 1)])
+		} else if i > 0 {
+			dst = append(dst, ',')
+		}
+		if dst, err = rt.keyCols[i].append(dst, row); err != nil {
+			return dst, err
+		}
+	}
+	if len(rt.keyCols) > 1 {
+		dst = append(dst, ')')
+	}
+	return dst, nil
+}
+
+// appendSet appends SET with the columns that row has, but the key.
+func (rt *route) appendSet(dst []byte, row schema.Row) (_ []byte, err error) {
+	sep := " SET "
+	for i := range rt.cols {
+		c := &rt.cols[i]
+		if row[c.src].Kind() == schema.Absent {
+			continue
+		}
+		dst = append(append(append(dst, sep...), c.ident...), '=')
+		if dst, err = c.append(dst, row); err != nil {
+			return dst, fmt.Errorf("table %s: %w", rt.name, err)
+		}
+		sep = ","
+	}
+	return dst, nil
+}
+
+// appendMatch appends a condition that holds for rows which are exactly row.
+func (rt *route) appendMatch(dst []byte, row schema.Row) (_ []byte, err error) {
+	for i := range rt.cols {
+		if i > 0 {
+			dst = append(dst, " AND "...)
+		}
+		if dst, err = rt.cols[i].appendEqual(dst, row); err != nil {
+			return dst, fmt.Errorf("table %s: %w", rt.name, err)
+		}
+	}
+	return dst, nil
+}
+
+// appendEqual appends a condition on one column. A comparison of text goes by
+// its collation, so that an index helps, and then by its characters.
+func (c *column) appendEqual(dst []byte, row schema.Row) (_ []byte, err error) {
+	v := row[c.src]
+	before, after := c.ident+" <=> ", ""
+	switch k := v.Kind(); {
+	case k == schema.Null:
+		return append(append(dst, c.ident...), " IS NULL"...), nil
+	case c.form == formText, k == schema.String:
+		before = c.ident + " <=> "
+		if dst, err = c.append(append(dst, before...), row); err != nil {
+			return dst, err
+		}
+		before = " AND CONVERT(" + c.ident + " USING utf8mb4) COLLATE utf8mb4_0900_bin <=> "
+	case k == schema.JSON:
+		before, after = c.ident+" <=> CAST(", " AS JSON)"
+	case k == schema.RawString, k == schema.Geometry, k == schema.Vector:
+		before = "CAST(" + c.ident + " AS BINARY) <=> "
+		if k == schema.RawString {
+			return appendString(append(append(dst, before...), "_binary"...), v.Bytes()), nil
+		}
+	case c.form == formPlain && (k == schema.Enum || k == schema.Set), k == schema.Enum && v.Uint() == 0:
+		before = c.ident + "+0 <=> "
+	}
+	if dst, err = c.append(append(dst, before...), row); err != nil {
+		return dst, err
+	}
+	return append(dst, after...), nil
+}

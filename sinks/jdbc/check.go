@@ -1,0 +1,119 @@
+package jdbc
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+
+	"github.com/towline/towline/connect"
+)
+
+// check looks at the target: whether it answers, whether its settings let
+// rows in as they are, and whether the user may write.
+func check(ctx context.Context, cfg connect.Config) ([]connect.Finding, error) {
+	set, url, faults := readSettings(cfg)
+	if len(faults) > 0 {
+		return nil, &connect.ConfigError{Name: cfg.Name(), Faults: faults}
+	}
+	db, err := newDB(url)
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close()
+	s, err := openSession(ctx, db)
+	if err != nil {
+		return []connect.Finding{{Fatal: true, What: fmt.Sprintf("the target %s does not let user %q in: %v", url.Addr, url.User, err),
+			Fix: "check connection.url, connection.user and connection.password, and that the server is up"}}, nil
+	}
+	defer s.close()
+	findings := []connect.Finding{{OK: true, What: "the target " + url.Addr + " answers"}}
+	more, err := checkServer(ctx, s)
+	if err != nil {
+		return nil, fmt.Errorf("jdbc: check %s: %w", url.Addr, err)
+	}
+	findings = append(findings, more...)
+	grants, err := checkGrants(ctx, s.conn, set, url.User)
+	if err != nil {
+		return nil, fmt.Errorf("jdbc: check %s: %w", url.Addr, err)
+	}
+	return append(findings, grants...), nil
+}
+
+func checkServer(ctx context.Context, s *session) (findings []connect.Finding, err error) {
+	var version, engine string
+	var readOnly, superReadOnly bool
+	err = s.conn.QueryRowContext(ctx, "SELECT VERSION(), @@default_storage_engine, @@global.read_only, @@global.super_read_only").
+		Scan(&version, &engine, &readOnly, &superReadOnly)
+	if err != nil {
+		return nil, err
+	}
+	if old(version) {
+		findings = append(findings, connect.Finding{Fatal: true, What: "the target is MySQL " + version, Fix: "use MySQL 8.0.19 or later"})
+	}
+	if readOnly || superReadOnly {
+		findings = append(findings, connect.Finding{Fatal: true, What: "the target is read-only", Fix: "SET GLOBAL read_only = OFF"})
+	}
+	if !strings.EqualFold(engine, "InnoDB") {
+		findings = append(findings, connect.Finding{What: "the target's default_storage_engine is " + engine + ", whose tables have no transactions",
+			Fix: "SET GLOBAL default_storage_engine = InnoDB"})
+	}
+	if s.maxPacket < 16<<20 {
+		findings = append(findings, connect.Finding{What: fmt.Sprintf("the target's max_allowed_packet is %d: rows that are larger will be refused", s.maxPacket),
+			Fix: "SET GLOBAL max_allowed_packet = 67108864"})
+	}
+	return findings, nil
+}
+
+// old reports whether a server does not know aliases of inserted rows.
+func old(version string) bool {
+	var major, minor, patch int
+	if n, _ := fmt.Sscanf(version, "%d.%d.%d", &major, &minor, &patch); n < 3 {
+		return false
+	}
+	return major < 8 || major == 8 && minor == 0 && patch < 19
+}
+
+// checkGrants looks for the privileges on the target's databases.
+func checkGrants(ctx context.Context, conn *sql.Conn, set *settings, user string) ([]connect.Finding, error) {
+	need := []string{"SELECT", "INSERT", "UPDATE", "DELETE"}
+	if set.evolution == evolveBasic {
+		need = append(need, "CREATE", "ALTER")
+	}
+	if set.truncates {
+		need = append(need, "DROP")
+	}
+	where := "*.*"
+	query := "SELECT DISTINCT PRIVILEGE_TYPE FROM information_schema.USER_PRIVILEGES WHERE GRANTEE LIKE ?"
+	grantee := "'" + user + "'@%"
+	args := []any{grantee}
+	if set.database != "" {
+		where = quoted(set.database) + ".*"
+		query += " UNION SELECT DISTINCT PRIVILEGE_TYPE FROM information_schema.SCHEMA_PRIVILEGES WHERE GRANTEE LIKE ? AND (TABLE_SCHEMA = ? OR ? LIKE TABLE_SCHEMA)"
+		args = append(args, grantee, set.database, set.database)
+	}
+	rows, err := conn.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	has := map[string]bool{}
+	for rows.Next() {
+		var p string
+		if err := rows.Scan(&p); err != nil {
+			return nil, err
+		}
+		has[p] = true
+	}
+	var missing []string
+	for _, p := range need {
+		if !has[p] {
+			missing = append(missing, p)
+		}
+	}
+	if err := rows.Err(); err != nil || len(missing) == 0 {
+		return nil, err
+	}
+	return []connect.Finding{{What: fmt.Sprintf("user %q has no %s on %s of the target, unless by a role or on single tables", user, strings.Join(missing, ", "), where),
+		Fix: fmt.Sprintf("GRANT %s ON %s TO %s", strings.Join(need, ", "), where, literal(user))}}, nil
+}
