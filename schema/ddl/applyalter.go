@@ -91,8 +91,7 @@ func containsFold(list []string, s string) bool {
 	return slices.ContainsFunc(list, func(x string) bool { return strings.EqualFold(x, s) })
 }
 
-// oldColumns carries over the columns that stay; those that move are left to
-// newColumns.
+// oldColumns carries over the columns that stay, those that move too.
 func (a *alteration) oldColumns() {
 	for i := range a.prev.Table.Columns {
 		c := a.prev.Table.Columns[i]
@@ -103,9 +102,10 @@ func (a *alteration) oldColumns() {
 		}
 		if s := a.replacing(c.Name); s != nil {
 			a.names[key] = s.name
-			if !s.place.set {
-				a.cols = append(a.cols, a.resolve(s))
+			if a.convert && s.typ.col.Type >= schema.TypeTinyText && s.typ.col.Type <= schema.TypeLongText {
+				a.fail("column %q: %w", s.name, ErrConvert)
 			}
+			a.cols = append(a.cols, a.resolve(s))
 			continue
 		}
 		if to, ok := a.spec.renames[key]; ok {
@@ -122,11 +122,16 @@ func (a *alteration) oldColumns() {
 	}
 }
 
-// newColumns puts the columns that are new or move in their places.
+// newColumns puts the columns that are new or move in their places, one after
+// the other in the order of the text.
 func (a *alteration) newColumns() {
 	for _, s := range a.spec.elements.columns {
 		if s.old != "" && !s.place.set {
 			continue
+		}
+		c := a.resolve(s)
+		if i := columnIndex(a.cols, s.name); s.old != "" && i >= 0 {
+			a.cols = slices.Delete(a.cols, i, i+1)
 		}
 		at := len(a.cols)
 		if s.place.first {
@@ -137,7 +142,7 @@ func (a *alteration) newColumns() {
 				a.fail("there is no column %q to go after", s.place.after)
 			}
 		}
-		a.cols = slices.Insert(a.cols, at, a.resolve(s))
+		a.cols = slices.Insert(a.cols, at, c)
 	}
 	if hasGeneratedKey(a.prev) { // it stays in front of all
 		if i := columnIndex(a.cols, generatedKey); i > 0 {
@@ -156,12 +161,13 @@ func (a *alteration) oldIndexes() {
 		parts := x.Parts[:0]
 		for _, p := range x.Parts {
 			if p.Column != "" {
-				p.Column = a.names[lower(p.Column)]
+				old := p.Column
+				p.Column = a.names[lower(old)]
 				if p.Column == "" {
 					continue
 				}
-				if i := columnIndex(a.cols, p.Column); i >= 0 && x.Primary {
-					a.cols[i].Nullable = false
+				if i := columnIndex(a.cols, p.Column); i >= 0 {
+					a.oldPart(&x, &p, old, i)
 				}
 			}
 			parts = append(parts, p)
@@ -174,6 +180,31 @@ func (a *alteration) oldIndexes() {
 		}
 		a.indexes = append(a.indexes, x)
 	}
+}
+
+// oldPart applies to a part of an index what the column's change does to it.
+func (a *alteration) oldPart(x *Index, p *Part, old string, i int) {
+	c := &a.prev.Table.Columns[columnIndex(a.prev.Table.Columns, old)]
+	next := &a.cols[i]
+	if x.Primary {
+		next.Nullable = false
+	}
+	if p.Prefix == 0 && (next.Type.IsText() || next.Type.IsBinary()) && (c.Type == schema.TypeEnum || c.Type == schema.TypeSet) {
+		// The server takes the bytes of the number for the prefix of the text.
+		p.Prefix = packedLen(c) / textSet{charset: c.Charset}.maxLen()
+	}
+}
+
+// packedLen returns the bytes that a value of an ENUM or SET takes.
+func packedLen(c *schema.Column) int {
+	n := len(c.Elements)
+	if c.Type == schema.TypeEnum {
+		return 1 + min(n>>8, 1)
+	}
+	if n = (n + 7) / 8; n > 4 {
+		return 8
+	}
+	return n
 }
 
 // checkNames checks that all that the statement names was there: if not, the

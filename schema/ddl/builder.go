@@ -77,7 +77,7 @@ func (b *builder) textSet(s *columnSpec) textSet {
 	if s.typ.charset != "" {
 		set, _ = b.ctx.lookCharset(s.typ.charset)
 	}
-	if s.typ.binary {
+	if s.typ.binary && s.typ.charset != "" {
 		set = set.binaryOf()
 	}
 	if s.collation != "" {
@@ -89,6 +89,9 @@ func (b *builder) textSet(s *columnSpec) textSet {
 	}
 	if b.convert && set.charset != "binary" {
 		set = b.set
+	}
+	if s.typ.binary && s.typ.charset == "" { // the attribute outlasts what comes after it
+		set = set.binaryOf()
 	}
 	return set
 }
@@ -170,6 +173,9 @@ func (b *builder) convertText(c *schema.Column) {
 	if c.Type >= schema.TypeTinyText && c.Type <= schema.TypeLongText {
 		chars := blobSizes[c.Type-schema.TypeTinyText] / old.maxLen()
 		c.Type = max(c.Type, blobType(schema.TypeTinyText, chars*b.set.maxLen()))
+	}
+	if n := c.Length * b.set.maxLen(); c.Type == schema.TypeVarchar && n > 1<<16-1 {
+		c.Type, c.Length = blobType(schema.TypeTinyText, n/old.maxLen()), 0 // the server divides by the old charset's length
 	}
 	b.recode(c, b.set, -1)
 }
