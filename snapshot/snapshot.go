@@ -109,7 +109,8 @@ type Chunk struct {
 	Lo, Hi Key
 	Anchor Anchor
 	// MaxRows and MaxBytes end the chunk early, the latter after the row that
-	// passes it; PartBytes is the size of one part.
+	// passes it; PartBytes is the size of one part. Bytes are those of memory:
+	// what the rows point to, their values and their records.
 	MaxRows, MaxBytes, PartBytes int
 	// NewBatch returns an empty batch for the next part.
 	NewBatch func() *connect.Batch

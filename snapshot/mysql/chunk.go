@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	"unsafe"
 
 	"github.com/towline/towline/connect"
 	"github.com/towline/towline/schema"
@@ -72,9 +73,10 @@ func (r *Reader) ReadChunk(ctx context.Context, c *snapshot.Chunk) error {
 func (r *Reader) fill(c *snapshot.Chunk, res *result) (last schema.Row, err error) {
 	now := time.Now().UnixMicro()
 	var part *connect.Batch
+	var size int // of part
 	for {
-		if part == nil || part.Size() >= c.PartBytes {
-			part = c.NewBatch()
+		if part == nil || size >= c.PartBytes {
+			part, size = c.NewBatch(), 0
 			c.Parts = append(c.Parts, part)
 		}
 		before := part.Size()
@@ -89,12 +91,19 @@ func (r *Reader) fill(c *snapshot.Chunk, res *result) (last schema.Row, err erro
 		addRow(part, c.Table, row, now)
 		last = row
 		c.Rows++
-		c.Bytes += int64(part.Size() - before)
+		cost := part.Size() - before + rowCost(row)
+		size += cost
+		c.Bytes += int64(cost)
 		if c.Bytes > int64(c.MaxBytes) {
 			c.Cut = true
 			return last, nil
 		}
 	}
+}
+
+// rowCost returns the memory of a row beyond the bytes that it points to.
+func rowCost(row schema.Row) int {
+	return int(unsafe.Sizeof(connect.Record{})) + len(row)*int(unsafe.Sizeof(schema.Value{}))
 }
 
 func addRow(b *connect.Batch, t *schema.Table, row schema.Row, now int64) {
@@ -133,7 +142,7 @@ func (r *Reader) ReadLocked(ctx context.Context, l snapshot.Locked) error {
 		return r.explain("read", t, err)
 	}
 	now := time.Now().UnixMicro()
-	b := l.First
+	b, size := l.First, 0
 	for {
 		row, err := res.read(b)
 		if err != nil {
@@ -141,8 +150,10 @@ func (r *Reader) ReadLocked(ctx context.Context, l snapshot.Locked) error {
 		}
 		if row != nil {
 			addRow(b, t, row, now)
+			size += rowCost(row)
 		}
-		if len(b.Records) > 0 && (row == nil || b.Size() >= l.PartBytes) {
+		if len(b.Records) > 0 && (row == nil || b.Size()+size >= l.PartBytes) {
+			size = 0
 			if b, err = l.Give(b); err != nil {
 				return err
 			}
