@@ -110,8 +110,8 @@ func (s *Source) open(ctx context.Context, db *sql.DB, from offsets.Position, st
 	if err != nil {
 		return err
 	}
-	s.start(db, dump, skipTo, pos, sh, fresh)
 	s.report(sh)
+	s.start(db, dump, skipTo, pos, sh, fresh)
 	return nil
 }
 
@@ -160,8 +160,9 @@ func (s *Source) resume(ctx context.Context, db *sql.DB, f facts, sh *shapes, fr
 	return pos, nil
 }
 
-// start starts the goroutines.
+// start starts the goroutines. sh is the sequencer's from then on.
 func (s *Source) start(db *sql.DB, d *dump, skipTo uint64, pos position, sh *shapes, fresh []offsets.Entry) {
+	tables := sh.captured()
 	ctx, cancel := context.WithCancel(context.Background())
 	decoders := max(1, runtime.GOMAXPROCS(0)-1)
 	jobs := 2*decoders + 3
@@ -182,7 +183,7 @@ func (s *Source) start(db *sql.DB, d *dump, skipTo uint64, pos position, sh *sha
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.db, s.run, s.mode, s.server = db, r, pos.mode, pos.server
-	s.tables, s.seq = sh.captured(), pos.seq
+	s.tables, s.seq = tables, pos.seq
 	s.failed, s.state = map[tableName]bool{}, nil
 }
 

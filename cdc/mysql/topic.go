@@ -3,6 +3,8 @@ package mysql
 import (
 	"fmt"
 	"strings"
+
+	"github.com/towline/towline/schema"
 )
 
 // topics gives tables their topics.
@@ -23,6 +25,9 @@ func (t topics) of(db, table string) string {
 	escape(&b, table)
 	return b.String()
 }
+
+// Topic returns the topic of a table's records. It may run beside Read.
+func (s *Source) Topic(t *schema.Table) string { return s.settings.topics.of(t.Database, t.Name) }
 
 // escape writes name with every character outside A-Z, a-z, 0-9, '_' and '-'
 // as _xHHHH_, its code point. An '_' that stands before an 'x' is written so
