@@ -392,6 +392,7 @@ func (c *simChanges) Anchor(p offsets.Position) Anchor {
 }
 func (c *simChanges) Reached(p offsets.Position, h High) bool { return uint64(simPos(p))*10 >= h.Pos }
 func (c *simChanges) Tables() []*schema.Table                 { return c.shapes[:] }
+func (c *simChanges) Topic(t *schema.Table) string            { return "t" }
 func (c *simChanges) Stop(t *schema.Table, reason error)      { c.faults = append(c.faults, reason) }
 
 // target is where batches end up: it applies them, drops what a restart

@@ -28,6 +28,8 @@ type Changes interface {
 	// captured tables that exist, without stopped ones. It is called between
 	// two Reads.
 	Tables() []*schema.Table
+	// Topic returns where records of a table go. It may run beside Read.
+	Topic(table *schema.Table) string
 	// Stop ends the following of a table: its events are dropped from now on,
 	// which the State keeps. It may run beside Read.
 	Stop(table *schema.Table, reason error)

@@ -269,9 +269,10 @@ func (w *weaver) finishRows(b *connect.Batch, h High) {
 	}
 	o := b.NewOrigin()
 	o.Snapshot, o.File, o.Pos = true, h.File, h.Pos
+	topic := w.changes.Topic(b.Records[0].Table)
 	for i := range b.Records {
 		r := &b.Records[i]
-		r.Op, r.Seq, r.Origin, r.Row = connect.OpRead, w.seq, o, int32(i)
+		r.Op, r.Topic, r.Seq, r.Origin, r.Row = connect.OpRead, topic, w.seq, o, int32(i)
 	}
 	b.Records[len(b.Records)-1].Flags |= connect.TxEnd
 }
@@ -316,7 +317,7 @@ func (w *weaver) emitTruncate(b *connect.Batch) bool {
 		w.save(t)
 		r := b.Add()
 		r.Op, r.Flags, r.Table, r.Seq, r.Time = connect.OpTruncate, connect.TxEnd, t.shape, w.seq, time.Now().UnixMicro()
-		r.Origin = b.NewOrigin()
+		r.Topic, r.Origin = w.changes.Topic(t.shape), b.NewOrigin()
 		r.Origin.Snapshot = true
 		w.stamp(b)
 		w.wakeWorkers()
