@@ -1,10 +1,12 @@
 package mysql
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/towline/towline/connect"
 	"github.com/towline/towline/e2e/mysqltest"
@@ -187,5 +189,53 @@ func TestLargeRows(t *testing.T) {
 	}
 	if next != len(sizes) {
 		t.Errorf("%d rows, want %d", next, len(sizes))
+	}
+}
+
+// A replica goes on where its source was, in GTID mode; the epoch tells.
+func TestAnotherServer(t *testing.T) {
+	a, b := mysqltest.Start(t), mysqltest.Start(t)
+	r := newRig(t, a)
+	r.exec(t, "CREATE TABLE t (id INT PRIMARY KEY)")
+	s := r.open(t, nil, nil)
+	tp := newTape(nil)
+	r.exec(t, "INSERT INTO t VALUES (1)")
+	until(t, s, tp)
+	s.Close()
+	r.exec(t, "INSERT INTO t VALUES (2); ALTER TABLE t ADD COLUMN v INT; INSERT INTO t VALUES (3, 3)")
+	b.Exec(t, fmt.Sprintf("CHANGE REPLICATION SOURCE TO SOURCE_HOST = '%s', SOURCE_PORT = %d, SOURCE_USER = '%s', SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1; START REPLICA", a.Host, a.Port, a.User))
+	b.Query(t, "SELECT WAIT_FOR_EXECUTED_GTID_SET('"+strings.ReplaceAll(a.Query(t, "SELECT @@gtid_executed")[0][0], "\n", "")+"', 30)")
+	b.Exec(t, "STOP REPLICA")
+	r.srv = b
+	r.values[optPort] = fmt.Sprint(b.Port)
+	last := tp.stops[len(tp.stops)-1]
+	s = r.open(t, last.pos, last.state)
+	r.exec(t, "INSERT INTO t VALUES (4, 4)")
+	until(t, s, tp)
+	diff(t, tp.texts(), []string{"c t (1) end", "c t (2) end", "s t id int,v int end", "c t (3,3) end", "c t (4,4) end"})
+	if got, want := tp.records[4].seq, uint64(1)<<connect.SeqEpochShift+4; got != want {
+		t.Errorf("the last change has seq %x, want %x", got, want)
+	}
+	s.Close()
+
+	// What only the new server has must not be passed over on the old one.
+	r.srv, r.values[optPort] = a, fmt.Sprint(a.Port)
+	last = tp.stops[len(tp.stops)-1]
+	s = r.source(t)
+	s.settings.commitWait = time.Second
+	if err := s.Open(t.Context(), last.pos, last.state); !errors.Is(err, connect.ErrPositionLost) {
+		t.Fatal(err)
+	}
+}
+
+func TestAnotherServerByFile(t *testing.T) {
+	a, b := mysqltest.Start(t, mysqltest.NoGTID()), mysqltest.Start(t, mysqltest.NoGTID())
+	r := newRig(t, a)
+	s := r.open(t, nil, nil)
+	tp := newTape(nil)
+	until(t, s, tp)
+	r.values[optPort] = fmt.Sprint(b.Port)
+	if err := r.source(t).Open(t.Context(), tp.stops[0].pos, tp.entries()); err == nil || !connect.IsPermanent(err) || !strings.Contains(err.Error(), "mean nothing on another server") {
+		t.Fatal(err)
 	}
 }

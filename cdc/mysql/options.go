@@ -90,14 +90,14 @@ func captureOptions() []connect.Option {
 		{Name: optTombstones, Type: connect.TypeBoolean, Default: "true", Importance: connect.Medium, Group: groupTopics,
 			Doc: "Whether a delete is followed by a message without a value. For converters that write one message per record."},
 		{Name: optSchemas, Type: connect.TypeBoolean, Default: "false", Importance: connect.Low, Group: groupTopics,
-			Doc: "Whether DDL statements get a topic of their own. Changes of shape are always part of each table's topic."},
+			Doc: "Whether DDL statements get a topic of their own. Only `false` is supported; changes of shape are always part of each table's topic."},
 	}
 }
 
 func tuningOptions() []connect.Option {
 	return []connect.Option{
-		{Name: optHeartbeat, Type: connect.TypeInt, Default: "1000", Min: 100, Max: 3600_000, Importance: connect.Low, Group: groupTuning,
-			Doc: "Milliseconds of silence after which the server sends a sign of life. Three times that without any is a lost connection."},
+		{Name: optHeartbeat, Type: connect.TypeInt, Default: "1000", Min: 0, Max: 3600_000, Importance: connect.Low, Group: groupTuning,
+			Doc: "Milliseconds of silence after which the server sends a sign of life. Three times that without any, but at least 3 seconds, is a lost connection. 0 is the default."},
 		{Name: optNetWrite, Type: connect.TypeInt, Default: "3600", Min: 1, Max: 31536000, Importance: connect.Low, Group: groupTuning,
 			Doc: "Seconds that the server waits for this reader to take what it sent."},
 	}
@@ -123,6 +123,9 @@ func Validate(cfg connect.Config) (faults []connect.Fault) {
 	both(optTableInclude, optTableExclude)
 	if (cfg.String(optSSLCert) == "") != (cfg.String(optSSLKey) == "") {
 		faults = append(faults, connect.Fault{Key: optSSLCert, Text: "a certificate needs its key and a key its certificate; set both " + optSSLCert + " and " + optSSLKey})
+	}
+	if cfg.Bool(optSchemas) {
+		faults = append(faults, connect.Fault{Key: optSchemas, Text: "a topic of DDL statements is not supported; leave it false, changes of shape are in each table's topic"})
 	}
 	for _, o := range []string{optSSLCA, optSSLCert, optSSLKey} {
 		if f := cfg.String(o); f != "" {
@@ -166,6 +169,9 @@ func newSettings(cfg connect.Config) (*settings, error) {
 		filter:    f,
 		topics:    topics{prefix: cfg.String(optPrefix), single: strings.EqualFold(cfg.String(optLayout), "single")},
 		connector: cfg.Name(), maxPos: 1 << 32, commitWait: 10 * time.Second,
+	}
+	if s.heartbeat == 0 {
+		s.heartbeat = time.Second
 	}
 	if s.serverID == 0 {
 		s.serverID = defaultServerID(cfg.Name())
