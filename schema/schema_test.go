@@ -126,6 +126,9 @@ func TestTableFaults(t *testing.T) {
 		{Name: "t", Columns: []Column{{Name: "x"}}},
 		{Name: "t", Columns: []Column{id, id}},
 		{Name: "t", Columns: []Column{id}, Key: []int{1}},
+		{Name: "t", Columns: []Column{{Name: "b", Type: TypeBit, Length: 65}}},
+		{Name: "t", Columns: []Column{{Name: "d", Type: TypeDateTime, Scale: 7}}},
+		{Name: "t", Columns: []Column{{Name: "d", Type: TypeDecimal, Scale: 31}}},
 	} {
 		if _, err := New(bad); err == nil {
 			t.Errorf("%+v passes", bad)

@@ -149,6 +149,9 @@ func (t *Table) check() error {
 			return fmt.Errorf("schema: table %s: column %q is there twice", t, c.Name)
 		}
 		seen[c.Name] = true
+		if most, ok := maxScale(c.Type); ok && (c.Scale < 0 || c.Scale > most) || c.Type == TypeBit && (c.Length < 1 || c.Length > 64) || c.Length < 0 {
+			return fmt.Errorf("schema: table %s: column %q cannot be a %s of length %d and scale %d", t, c.Name, c.Type, c.Length, c.Scale)
+		}
 	}
 	for _, key := range append([][]int{t.Key}, t.Unique...) {
 		for _, k := range key {
@@ -158,6 +161,17 @@ func (t *Table) check() error {
 		}
 	}
 	return nil
+}
+
+// maxScale returns the largest scale that a type with one may have.
+func maxScale(t Type) (int, bool) {
+	switch t {
+	case TypeDecimal:
+		return 30, true
+	case TypeTime, TypeDateTime, TypeTimestamp:
+		return 6, true
+	}
+	return 0, false
 }
 
 // ID returns the fingerprint of t's content.

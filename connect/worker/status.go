@@ -77,7 +77,7 @@ func (w *Worker) connectorStatus(ctx context.Context, s *supervisor) ConnectorSt
 		return c
 	}
 	for p, m := range marks {
-		if _, end, err := w.log.Bounds(ctx, p.topic, p.num); err == nil {
+		if _, end, err := w.theLog().Bounds(ctx, p.topic, p.num); err == nil {
 			c.LagMessages += max(0, end-m.Offset)
 		}
 	}
@@ -191,7 +191,7 @@ func (w *Worker) waitingFor(ctx context.Context, g goal, stopped bool) string {
 }
 
 func (w *Worker) sinksBehind(ctx context.Context) string {
-	topics, err := w.log.Topics(ctx)
+	topics, err := w.theLog().Topics(ctx)
 	if err != nil {
 		return "list topics: " + err.Error()
 	}
@@ -206,7 +206,7 @@ func (w *Worker) sinksBehind(ctx context.Context) string {
 				continue
 			}
 			for i := range n {
-				first, end, err := w.log.Bounds(ctx, topic, i)
+				first, end, err := w.theLog().Bounds(ctx, topic, i)
 				if err != nil {
 					return fmt.Sprintf("sink %s: %v", s.id, err)
 				}

@@ -142,14 +142,14 @@ func (s *supervisor) build() (connect.Task, error) {
 			return nil, err
 		}
 		s.setSource(src)
-		return &sourceTask{id: s.id, source: src, chain: ch, converter: conv, log: s.worker.log, dead: dead,
+		return &sourceTask{id: s.id, source: src, chain: ch, converter: conv, log: s.worker.theLog(), dead: dead,
 			partitions: int32(s.cfg.Int("topic.creation.default.partitions")), meter: s.meter, progress: s.prog, logger: s.logger}, nil
 	}
 	return s.sinkTask(ch, conv, dead)
 }
 
 func (s *supervisor) sinkTask(ch *chain, conv connect.Converter, dead *deadLetters) (connect.Task, error) {
-	t := &sinkTask{id: s.id, chain: ch, converter: conv, log: s.worker.log, dead: dead, wants: s.wanter(),
+	t := &sinkTask{id: s.id, chain: ch, converter: conv, log: s.worker.theLog(), dead: dead, wants: s.wanter(),
 		meter: s.meter, progress: s.prog, logger: s.logger, lanes: int(s.cfg.Int("lanes")),
 		whole: strings.EqualFold(s.cfg.String("transaction.mode"), "source")}
 	if t.lanes == 0 {
@@ -182,7 +182,7 @@ func (s *supervisor) deadLetters(env connect.Env) (*deadLetters, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &deadLetters{id: s.id, topic: s.cfg.String("errors.deadletterqueue.topic.name"), log: s.worker.log, meter: s.meter, converter: conv,
+	d := &deadLetters{id: s.id, topic: s.cfg.String("errors.deadletterqueue.topic.name"), log: s.worker.theLog(), meter: s.meter, converter: conv,
 		headers: s.cfg.Bool("errors.deadletterqueue.context.headers.enable")}
 	if s.cfg.Bool("errors.log.enable") {
 		d.logger = s.logger

@@ -17,11 +17,11 @@ const DrainTimeout = 20 * time.Second
 
 // Worker runs the tasks of a set of connectors over one log.
 type Worker struct {
-	log     connect.Log
 	logger  *slog.Logger
 	metrics *Metrics
 
 	mu    sync.Mutex
+	log   connect.Log
 	tasks []*supervisor // in order of Add; fixed once Run has begun
 }
 
@@ -30,9 +30,20 @@ func New(logger *slog.Logger, metrics *Metrics) *Worker {
 	return &Worker{logger: logger, metrics: metrics}
 }
 
-// Use sets the log that the tasks work over, before Run. It stays the
-// caller's.
-func (w *Worker) Use(log connect.Log) { w.log = log }
+// Use sets the log that the tasks work over, before Run and between Runs. It
+// stays the caller's.
+func (w *Worker) Use(log connect.Log) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.log = log
+}
+
+// theLog returns the log in use.
+func (w *Worker) theLog() connect.Log {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.log
+}
 
 // Add plans the tasks of a connector. Connectors must have different names.
 func (w *Worker) Add(c *config.Connector) error {
@@ -59,7 +70,7 @@ func (w *Worker) Add(c *config.Connector) error {
 }
 
 // Run runs all tasks until ctx ends or every task has ended, and returns
-// their failures.
+// their failures. It may be called again.
 func (w *Worker) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for _, s := range w.tasks {

@@ -72,7 +72,7 @@ var (
 	ErrUnknownTable    = errors.New("no shape is known from before the statement")
 	ErrUnknownDatabase = errors.New("the default charset of the database is not known")
 	ErrQuery           = errors.New("the columns come from a query, which the statement's text does not show")
-	ErrConvert         = errors.New("a TEXT that is both defined and converted by one statement gets a size that cannot be told")
+	ErrConvert         = errors.New("a TEXT or BLOB that is both defined and converted by one statement gets a size that cannot be told")
 	ErrElements        = errors.New("the elements of an ENUM or SET cannot be told from their bytes in another charset")
 )
 

@@ -102,7 +102,7 @@ func (a *alteration) oldColumns() {
 		}
 		if s := a.replacing(c.Name); s != nil {
 			a.names[key] = s.name
-			if a.convert && s.typ.col.Type >= schema.TypeTinyText && s.typ.col.Type <= schema.TypeLongText {
+			if t := s.typ.col.Type; a.convert && (t >= schema.TypeTinyText && t <= schema.TypeLongText || t >= schema.TypeTinyBlob && t <= schema.TypeLongBlob) {
 				a.fail("column %q: %w", s.name, ErrConvert)
 			}
 			a.cols = append(a.cols, a.resolve(s))
@@ -176,7 +176,7 @@ func (a *alteration) oldIndexes() {
 			continue
 		}
 		if to, ok := a.spec.renameKeys[lower(x.Name)]; ok {
-			x.Name = to
+			x.Name, x.Implicit = to, false
 		}
 		a.indexes = append(a.indexes, x)
 	}

