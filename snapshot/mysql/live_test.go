@@ -163,7 +163,7 @@ func (c *testChanges) Commit(context.Context, offsets.Position) error { return n
 func (c *testChanges) Head(context.Context) (offsets.Position, error) { return nil, nil }
 func (c *testChanges) Close() error                                   { c.syncer.Close(); return nil }
 func (c *testChanges) Stop(t *schema.Table, reason error)             { panic(reason) }
-func (c *testChanges) Topic(t *schema.Table) string { return t.Name }
+func (c *testChanges) Topic(t *schema.Table) string                   { return t.Name }
 
 func (c *testChanges) Reached(p offsets.Position, h snapshot.High) bool {
 	file, pos, _ := parsePos(p)
