@@ -144,26 +144,6 @@ func (r *recorded) goMySQL(t testing.TB) func() int {
 	}
 }
 
-func BenchmarkDecode(b *testing.B) {
-	for _, table := range []string{"sb", "narrow", "wide"} {
-		r := record(b, table)
-		for _, way := range []struct {
-			name   string
-			decode func() int
-		}{{"towline", r.decoder(b)}, {"go-mysql", r.goMySQL(b)}} {
-			b.Run(table+"/"+way.name, func(b *testing.B) {
-				b.ReportAllocs()
-				b.SetBytes(int64(r.size))
-				rows := 0
-				for b.Loop() {
-					rows += way.decode()
-				}
-				b.ReportMetric(float64(rows)/b.Elapsed().Seconds(), "rows/s")
-			})
-		}
-	}
-}
-
 // TestNoAllocations: a warm batch takes rows of every type without allocating.
 func TestNoAllocations(t *testing.T) {
 	for _, table := range []string{"sb", "narrow", "wide"} {

@@ -199,6 +199,13 @@ func TestPlainPrefix(t *testing.T) {
 				if got := plainPrefix(s); got != want {
 					t.Fatalf("%q: got %d, want %d", s, got, want)
 				}
+				text := `"` + string(s[:want])
+				if want < n {
+					text += string(appendEscape(nil, byte(c))) + string(s[at+1:])
+				}
+				if got := string(appendJSONString(nil, s)); got != text+`"` {
+					t.Fatalf("%q: got %s, want %s", s, got, text)
+				}
 			}
 		}
 	}

@@ -214,8 +214,14 @@ func (w *jsonWriter) element(c *jsonContainer, i, depth int) error {
 	entry := c.b[c.values+i*(1+c.word):]
 	t, in := entry[0], entry[1:1+c.word]
 	switch t {
-	case jsonLiteral, jsonInt16, jsonUint16:
-		return w.scalar(t, in)
+	case jsonLiteral:
+		return w.literal(in[0])
+	case jsonInt16:
+		w.out = strconv.AppendInt(w.out, int64(int16(binary.LittleEndian.Uint16(in))), 10)
+		return nil
+	case jsonUint16:
+		w.out = strconv.AppendUint(w.out, uint64(binary.LittleEndian.Uint16(in)), 10)
+		return nil
 	case jsonInt32, jsonUint32:
 		if c.word == 4 {
 			return w.scalar(t, in)

@@ -4,15 +4,45 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/towline/towline/schema"
 )
 
 // appendJSONString appends s between quotes. Only quotes, backslashes and
-// control characters are escaped, as the server does it.
+// control characters are escaped, as the server does it. Strings without them
+// are copied while they are looked at.
 func appendJSONString(dst, s []byte) []byte {
-	dst = append(dst, '"')
+	if cap(dst)-len(dst) < len(s)+2 {
+		dst = slices.Grow(dst, len(s)+2)
+	}
+	n := len(dst) + 1
+	to := dst[n-1 : n+len(s)+1]
+	to[0] = '"'
+	to = to[1:]
+	i := 0
+	for ; i+8 <= len(s); i += 8 {
+		x := binary.LittleEndian.Uint64(s[i:])
+		if mustEscape(x) {
+			break
+		}
+		binary.LittleEndian.PutUint64(to[i:], x)
+	}
+	for ; i < len(s); i++ {
+		c := s[i]
+		if c < 0x20 || c == '"' || c == '\\' {
+			return appendEscaped(dst[:n+i], s[i:])
+		}
+		to[i] = c
+	}
+	to[i] = '"'
+	return dst[:n+i+1]
+}
+
+// appendEscaped appends the rest of a string, whose first byte must be
+// escaped, and the quote that ends it.
+func appendEscaped(dst, s []byte) []byte {
 	for len(s) > 0 {
 		n := plainPrefix(s)
 		dst = append(dst, s[:n]...)
@@ -25,19 +55,21 @@ func appendJSONString(dst, s []byte) []byte {
 	return append(dst, '"')
 }
 
-// plainPrefix returns how many bytes of s come before the first that must be
-// escaped. It looks at 8 of them at a time: in each byte the highest bit of
-// the sum below is set exactly where the byte must be.
-func plainPrefix(s []byte) int {
+// mustEscape reports whether one of the 8 bytes in x must be escaped. In each
+// byte the highest bit of the sum is set where the byte must be; a borrow may
+// mark a byte above a marked one too much, never one too few.
+func mustEscape(x uint64) bool {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	quote, slash := x^'"'*ones, x^'\\'*ones
+	return ((x-0x20*ones)|(quote-ones)|(slash-ones))&^x&highs != 0
+}
+
+// plainPrefix returns how many bytes of s come before the first that must be
+// escaped.
+func plainPrefix(s []byte) int {
 	i := 0
-	for ; i+8 <= len(s); i += 8 {
-		x := binary.LittleEndian.Uint64(s[i:])
-		quote, slash := x^'"'*ones, x^'\\'*ones
-		// A borrow may mark a byte above a marked one too much, never too few.
-		if ((x-0x20*ones)|(quote-ones)|(slash-ones))&^x&highs != 0 {
-			break
-		}
+	for i+8 <= len(s) && !mustEscape(binary.LittleEndian.Uint64(s[i:])) {
+		i += 8
 	}
 	for ; i < len(s); i++ {
 		if c := s[i]; c < 0x20 || c == '"' || c == '\\' {
