@@ -122,3 +122,6 @@ func appendFloat(dst []byte, f float64, bits int) []byte {
 	}
 	return append(dst, exp...)
 }
+
+// AppendString appends s as a JSON string in UTF-8.
+func AppendString(dst []byte, s string) []byte { return appendString(dst, s, false) }

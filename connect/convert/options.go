@@ -169,7 +169,7 @@ func ReadableOptions() []connect.Option {
 	return list
 }
 
-// SetValues takes the values of ValueOptions from a configuration. Options
+// SetValues takes the values of ReadableOptions from a configuration. Options
 // that were not given keep what o has.
 func (o *EncoderOptions) SetValues(cfg connect.Config) {
 	if cfg.Given(optDecimal) {
@@ -183,9 +183,6 @@ func (o *EncoderOptions) SetValues(cfg connect.Config) {
 	}
 	if cfg.Given(optFormat) {
 		o.DecimalNumeric = strings.EqualFold(cfg.String(optFormat), "NUMERIC")
-	}
-	if cfg.Given(optUnsigned) {
-		o.UnsignedLong = strings.EqualFold(cfg.String(optUnsigned), "long")
 	}
 }
 
@@ -213,6 +210,7 @@ func encoderOptions(cfg connect.Config, env connect.Env) EncoderOptions {
 		o.SourceTypes = append(o.SourceTypes, regexp.MustCompile("^(?:"+p+")$")) // checked by the option
 	}
 	o.SetValues(cfg)
+	o.UnsignedLong = strings.EqualFold(cfg.String(optUnsigned), "long")
 	return o
 }
 
