@@ -42,6 +42,7 @@ func BenchmarkDump(b *testing.B) {
 		fill func(testing.TB, *rig, int)
 	}{{"bulk", 400_000, fillBulk}, {"single", 60_000, fillSingle}} {
 		r := newRig(b, mysqltest.Start(b))
+		r.values[optSSLMode] = "disabled" // as the other one
 		s := r.open(b, nil, nil)
 		var first connect.Batch
 		if err := s.Read(b.Context(), &first); err != nil {

@@ -33,9 +33,13 @@ func (s *settings) openDump(ctx context.Context, pos *position) (*dump, uint64, 
 		return nil, 0, err
 	}
 	d := &dump{s: s, conn: conn}
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
+	limited, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	stop := context.AfterFunc(limited, func() { conn.Conn.Conn.Close() })
 	skipTo, err := d.start(pos)
+	if !stop() && err == nil {
+		err = limited.Err()
+	}
 	if err != nil {
 		conn.Close()
 		if ctx.Err() != nil {

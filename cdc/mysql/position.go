@@ -148,23 +148,25 @@ func Describe(pos offsets.Position) string {
 	return p.String()
 }
 
-// Anchor returns the GTIDs of all transactions up to a position, in the
-// server's syntax, and the UUID of the server that it is of. gtids is "" for a
-// server without GTIDs.
-func Anchor(pos offsets.Position) (gtids, serverUUID string, err error) {
+// Anchor returns the GTIDs of all transactions up to a position of this
+// source, in the server's syntax, and the UUID of the server that it is of.
+// gtids is "" for a server without GTIDs. It depends on pos alone and may be
+// called beside Read.
+func (*Source) Anchor(pos offsets.Position) (gtids, serverUUID string) {
 	p, err := parsePosition(pos)
 	if err != nil {
-		return "", "", err
+		return "", ""
 	}
 	if p.mode == byGTID {
 		gtids = p.gtids.String()
 	}
-	return gtids, gtid.FormatUUID(p.server), nil
+	return gtids, gtid.FormatUUID(p.server)
 }
 
 // Reached reports whether a position is at or beyond a place in the log of
-// its server. What lies behind a rotation counts.
-func Reached(pos offsets.Position, file string, filePos uint64) bool {
+// its server. What lies behind a rotation counts. It depends on its arguments
+// alone and may be called beside Read.
+func (*Source) Reached(pos offsets.Position, file string, filePos uint64) bool {
 	p, err := parsePosition(pos)
 	return err == nil && !before(p.file, p.pos, file, filePos)
 }

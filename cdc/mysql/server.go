@@ -46,6 +46,8 @@ func (f facts) gtidMode() bool { return f.is("gtid_mode", "ON") }
 // refuse returns why the server's log cannot be followed at all.
 func (f facts) refuse() error {
 	switch {
+	case strings.Contains(strings.ToLower(f["version"]+f["version_comment"]), "mariadb"):
+		return fmt.Errorf("the server is MariaDB %s, whose log is not the same; only MySQL and servers made from it are supported", f["version"])
 	case !f.is("log_bin", "ON"):
 		return fmt.Errorf("the server writes no binary log (log_bin is OFF); start it with --log-bin")
 	case f["binlog_format"] != "" && !f.is("binlog_format", "ROW"):

@@ -58,7 +58,7 @@ func TestPlaces(t *testing.T) {
 		{at("b.999999", 900), "b.1000000", 4, false}, {at("b.1000000", 4), "b.999999", 900, true}, {at("", 0), "b.000001", 4, false},
 		{at("a.b.000002", 4), "a.b.000001", 5, true}, {at("b.000001", 1<<32+5), "b.000001", 1<<32 + 4, true},
 	} {
-		if got := Reached(c.pos, c.file, c.at); got != c.reached {
+		if got := new(Source).Reached(c.pos, c.file, c.at); got != c.reached {
 			t.Errorf("%s reached %s:%d: %v", Describe(c.pos), c.file, c.at, got)
 		}
 		if got := Covers(c.pos, at(c.file, c.at)); got != c.reached {
@@ -67,9 +67,9 @@ func TestPlaces(t *testing.T) {
 	}
 	set, _ := gtid.Parse("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5:tag:1")
 	p := position{mode: byGTID, server: uuid, seq: 1<<connect.SeqEpochShift | 7, gtids: set}
-	gtids, server, err := Anchor(p.append(nil))
-	if err != nil || gtids != set.String() || server != "01000000-0000-0000-0000-000000000000" {
-		t.Errorf("anchor %q of %q, %v", gtids, server, err)
+	gtids, server := new(Source).Anchor(p.append(nil))
+	if gtids != set.String() || server != "01000000-0000-0000-0000-000000000000" {
+		t.Errorf("anchor %q of %q", gtids, server)
 	}
 	if want := "GTIDs " + set.String() + " of server 01000000-0000-0000-0000-000000000000, change 7 of epoch 1"; p.String() != want {
 		t.Errorf("%q, want %q", &p, want)
