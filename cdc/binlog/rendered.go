@@ -1,0 +1,101 @@
+package binlog
+
+import (
+	"encoding/binary"
+
+	"github.com/towline/towline/schema"
+)
+
+// rare decodes what needs memory of the batch, and the formats of old servers.
+// fixed is the value, or the length in front of body.
+func (d *decoder) rare(c *column, fixed, body []byte) (schema.Value, error) {
+	switch c.op {
+	case opJSON:
+		return d.json(body)
+	case opText:
+		return d.text(c, body), nil
+	case opBinary:
+		return d.binary(c, body)
+	case opWideDecimal:
+		return d.wideDecimal(c, fixed)
+	case opOldTime:
+		return oldTime(fixed)
+	case opOldDateTime:
+		return oldDateTime(fixed)
+	default:
+		return schema.MakeTimestamp(int64(binary.LittleEndian.Uint32(fixed))*1e6, 0), nil
+	}
+}
+
+func (d *decoder) json(body []byte) (schema.Value, error) {
+	n := len(body)
+	if n > maxScratch {
+		out, err := AppendJSON(make([]byte, 0, n+n/4), body)
+		d.rendered += len(out)
+		return schema.MakeBytes(schema.JSON, out), err
+	}
+	out, err := AppendJSON(d.batch.Scratch(3*n+64), body) // rarely more
+	if err != nil {
+		return schema.Value{}, err
+	}
+	d.rendered += len(out)
+	return schema.MakeBytes(schema.JSON, d.batch.Use(out)), nil
+}
+
+// maxScratch is the largest value that is rendered into the batch's own
+// memory. The batch keeps that for ever, so larger ones get memory that is
+// freed with them.
+const maxScratch = 16 << 10
+
+// text converts text that is not UTF-8. What its charset cannot decode stays
+// as it is.
+func (d *decoder) text(c *column, body []byte) schema.Value {
+	if c.text.Verbatim(body) {
+		return schema.MakeBytes(schema.String, body)
+	}
+	n := len(body)
+	large := n > maxScratch
+	var room []byte
+	if large {
+		room = make([]byte, 0, n+n/2)
+	} else {
+		room = d.batch.Scratch(3 * n)
+	}
+	out, ok := c.text.Decode(room, body)
+	if !ok {
+		return schema.MakeBytes(schema.RawString, body)
+	}
+	d.rendered += len(out)
+	if !large {
+		out = d.batch.Use(out)
+	}
+	return schema.MakeBytes(schema.String, out)
+}
+
+// binary restores the zero bytes that the log strips from the end of a BINARY.
+func (d *decoder) binary(c *column, body []byte) (schema.Value, error) {
+	n := int(c.pad)
+	if len(body) == n {
+		return schema.MakeBytes(schema.Bytes, body), nil
+	}
+	if len(body) > n {
+		return schema.Value{}, errLength
+	}
+	out := d.batch.Alloc(n)
+	clear(out[copy(out, body):])
+	d.rendered += n
+	return schema.MakeBytes(schema.Bytes, out), nil
+}
+
+func (d *decoder) wideDecimal(c *column, fixed []byte) (schema.Value, error) {
+	out, ok := c.decimal.appendText(d.batch.Scratch(maxDecimalText), fixed)
+	if !ok {
+		return schema.Value{}, errDecimal
+	}
+	if c.decimal.precision <= schema.MaxNarrowDecimal {
+		v, err := schema.ParseDecimal(out, c.decimal.precision, int(c.fsp))
+		return v, err
+	}
+	d.rendered += len(out)
+	return schema.MakeWideDecimal(d.batch.Use(out), int(c.fsp)), nil
+}
