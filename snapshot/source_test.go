@@ -154,7 +154,9 @@ func storm(s *simServer, stop chan struct{}, done *sync.WaitGroup) {
 // play copies s with restarts in between and returns what arrived.
 func play(s *simServer, cfg Config, fail, restarts int, stop chan struct{}, done *sync.WaitGroup) (*target, *simChanges, error) {
 	tg := newTarget()
+	s.mu.Lock()
 	rng := rand.New(rand.NewPCG(s.rng.Uint64(), 2))
+	s.mu.Unlock()
 	stopped := false
 	for run := 0; ; run++ {
 		ch := &simChanges{s: s}
