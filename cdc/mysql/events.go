@@ -24,7 +24,8 @@ func (q *sequencer) event(ctx context.Context, event []byte) error {
 	if err != nil {
 		return err
 	}
-	if h.Flags&binlog.FlagArtificial != 0 || h.LogPos == 0 || h.Type == binlog.HeartbeatEvent || h.Type == binlog.HeartbeatEventV2 {
+	wrapped := uint32(q.offset)+h.Size == 0 // an event may end where 32 bits do
+	if h.Flags&binlog.FlagArtificial != 0 || h.LogPos == 0 && !wrapped || h.Type == binlog.HeartbeatEvent || h.Type == binlog.HeartbeatEventV2 {
 		return q.artificial(&h, event)
 	}
 	end, err := q.locate(&h)
