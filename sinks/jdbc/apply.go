@@ -99,6 +99,9 @@ func (s *Sink) applySingle(ctx context.Context, g *group, i int32) error {
 // single sends one statement about one row, strictly or, where the row holds
 // the error value of an ENUM, as relaxed as that takes.
 func (s *Sink) single(ctx context.Context, g *group, row schema.Row, write func() error) error {
+	if err := s.makeRoom(ctx, row); err != nil {
+		return err
+	}
 	zeros := g.route.zeroElements(row)
 	if zeros == 0 {
 		if err := write(); err != nil {
@@ -191,6 +194,9 @@ func (s *Sink) deleteKeys(ctx context.Context, g *group, list []int32) (err erro
 func (s *Sink) insertRows(ctx context.Context, g *group, list []int32, tail string) (err error) {
 	changes := g.changes()
 	for len(list) > 0 {
+		if err := s.makeRoom(ctx, changes[list[0]].Row); err != nil {
+			return err
+		}
 		s.packet.begin(g.route.insert)
 		start, n := len(s.packet.buf), 0
 		for n < len(list) && n < s.set.batch && len(s.packet.buf)-start < s.room() {
@@ -210,7 +216,7 @@ func (s *Sink) insertRows(ctx context.Context, g *group, list []int32, tail stri
 		s.packet.buf = append(s.packet.buf, tail...)
 		s.packet.end(-1, "")
 		list = list[n:]
-		if err := s.sendFit(ctx, g); err != nil {
+		if err := s.sendFull(ctx); err != nil {
 			return err
 		}
 	}
@@ -220,14 +226,17 @@ func (s *Sink) insertRows(ctx context.Context, g *group, list []int32, tail stri
 // packetSpare is left free in a packet, for COMMIT and the like.
 const packetSpare = 1024
 
-// sendFit sends the packet if it is long, and refuses one that is too long
-// for the server before that cuts the connection.
-func (s *Sink) sendFit(ctx context.Context, g *group) error {
-	if len(s.packet.buf) > s.main.maxPacket-packetSpare {
-		return errData{fmt.Errorf("table %s: a row takes a statement of %d bytes and the server takes %d: raise its max_allowed_packet",
-			g.route.name, len(s.packet.buf), s.main.maxPacket)}
+// makeRoom sends what waits, where a row is so large that it may not fit beside
+// it.
+func (s *Sink) makeRoom(ctx context.Context, row schema.Row) error {
+	size := 0
+	for i := range row {
+		size += 2 * row[i].Size() // all of it escaped
 	}
-	return s.sendFull(ctx)
+	if size < s.room() {
+		return nil
+	}
+	return s.send(ctx)
 }
 
 // insertRow appends a statement that inserts one row.

@@ -1,6 +1,7 @@
 package jdbc
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"strconv"
@@ -98,17 +99,34 @@ func appendRaw(dst []byte, v schema.Value, col *schema.Column) ([]byte, error) {
 // appendString appends b as a string literal.
 func appendString(dst, b []byte) []byte {
 	dst = append(dst, '\'')
-	start := 0
-	for i, c := range b {
-		if c != '\'' && c != '\\' {
-			continue
+	for {
+		n := plainPrefix(b)
+		dst = append(dst, b[:n]...)
+		if n == len(b) {
+			return append(dst, '\'')
 		}
-		dst = append(dst, b[start:i]...)
-		dst = append(dst, '\\', c)
-		start = i + 1
+		dst = append(dst, '\\', b[n])
+		b = b[n+1:]
 	}
-	dst = append(dst, b[start:]...)
-	return append(dst, '\'')
+}
+
+// plainPrefix returns how many bytes come before the first quote or
+// backslash. It looks at eight bytes at a time: a byte that differs from the
+// one sought is not zero after xor, and subtracting 1 from each byte borrows
+// into the high bit of one that is.
+func plainPrefix(b []byte) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	i := 0
+	for ; i+8 <= len(b); i += 8 {
+		w := binary.LittleEndian.Uint64(b[i:])
+		q, s := w^(ones*'\''), w^(ones*'\\')
+		if ((q-ones)&^q|(s-ones)&^s)&highs != 0 {
+			break
+		}
+	}
+	for ; i < len(b) && b[i] != '\'' && b[i] != '\\'; i++ {
+	}
+	return i
 }
 
 // appendIdent appends a quoted identifier.

@@ -44,6 +44,8 @@ func parseURL(text, user, password string) (*mysql.Config, error) {
 func parseAnyURL(text string) (*mysql.Config, error) {
 	rest, isJDBC := strings.CutPrefix(text, "jdbc:")
 	switch {
+	case text == "":
+		return nil, errors.New("is empty: write jdbc:mysql://host:port/database")
 	case strings.HasPrefix(rest, "mysql://"):
 		return parseHostURL(rest)
 	case isJDBC || strings.Contains(text, "://"):

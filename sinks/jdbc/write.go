@@ -61,6 +61,10 @@ func (s *Sink) send(ctx context.Context) error {
 		return nil
 	}
 	defer s.packet.reset()
+	if n := len(s.packet.buf); n >= s.main.maxPacket {
+		// The server would cut the connection.
+		return errData{fmt.Errorf("a row takes a statement of %d bytes and the server takes %d: raise its max_allowed_packet", n, s.main.maxPacket)}
+	}
 	matched, err := s.main.exec(ctx, s.packet.buf)
 	if err != nil {
 		return err
