@@ -227,7 +227,7 @@ func (w *weaver) reshape(t *table, s *schema.Table, reread bool) {
 	if old != nil && old.SameLayout(s) && !reread {
 		return
 	}
-	t.retryAt, t.hold = time.Time{}, High{}
+	t.retryAt, t.hold, t.shapeFails = time.Time{}, High{}, 0
 	copied := w.copy != nil && w.copy.table == t || t.upTo.File != ""
 	w.discardAll(t)
 	switch {

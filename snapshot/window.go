@@ -158,7 +158,9 @@ func (w *weaver) failed(t *table, err error, high High) {
 	case connect.IsPermanent(err):
 		w.stop(t, err)
 	case errors.Is(err, ErrShape):
-		t.shapeFails++
+		if t.hold.File == "" || w.changes.Reached(w.pos, t.hold) {
+			t.shapeFails++ // else it is one statement that several windows met
+		}
 		t.hold, t.retryAt = high, time.Now().Add(time.Second)
 		if t.shapeFails >= maxShapeFails {
 			w.stop(t, fmt.Errorf("it cannot be read as the log describes it: %w", err))
