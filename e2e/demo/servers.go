@@ -35,7 +35,25 @@ func startServers(ctx context.Context, dir string) (*servers, error) {
 	if s.target, s.targetDSN, err = s.one(ctx, "DEMO_TARGET", "demo-target", targetPort); err != nil {
 		return nil, errors.Join(fmt.Errorf("target: %w", err), s.stop())
 	}
+	if _, err := os.Stat(dataDir(dir)); err != nil {
+		return s, s.clear(ctx) // a new demo: what an older one left does not fit
+	}
 	return s, nil
+}
+
+// clear empties our own servers of an older demo.
+func (s *servers) clear(ctx context.Context) error {
+	if len(s.own) < 2 {
+		return nil
+	}
+	for _, db := range []*sql.DB{s.source, s.target} {
+		for _, name := range []string{shopDB, "towline"} {
+			if _, err := db.ExecContext(ctx, "DROP DATABASE IF EXISTS "+name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // one opens the server that a variable of the environment names, or starts

@@ -10,6 +10,9 @@ import (
 	"github.com/towline/towline/e2e/process"
 )
 
+// dataDir is the folder of Towline's data.
+func dataDir(dir string) string { return filepath.Join(dir, "towline-data") }
+
 // startTowline starts the program under show, in a process of its own.
 func startTowline(ctx context.Context, dir, bin string, s *servers) (*process.Process, error) {
 	host, port, _ := strings.Cut(s.sourceDSN.Addr, ":")
@@ -25,7 +28,7 @@ func startTowline(ctx context.Context, dir, bin string, s *servers) (*process.Pr
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, err
 	}
-	p := &process.Process{Bin: bin, Data: filepath.Join(dir, "towline-data"), Log: filepath.Join(dir, "towline.log"), Args: []string{source, sink},
+	p := &process.Process{Bin: bin, Data: dataDir(dir), Log: filepath.Join(dir, "towline.log"), Args: []string{source, sink},
 		Env: []string{"DEMO_SOURCE_PASSWORD=" + s.sourceDSN.Passwd, "DEMO_TARGET_PASSWORD=" + s.targetDSN.Passwd}}
 	fmt.Printf("Starting: %s run --data-dir %s %s %s   (its log: %s)\n", bin, p.Data, source, sink, p.Log)
 	if err := p.Start(); err != nil {

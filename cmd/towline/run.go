@@ -1,0 +1,224 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/towline/towline/connect/config"
+	"github.com/towline/towline/connect/pebblelog"
+	"github.com/towline/towline/connect/rest"
+	"github.com/towline/towline/connect/worker"
+)
+
+// defaultListen is Kafka Connect's port, on this machine only.
+const defaultListen = "127.0.0.1:8083"
+
+// logCheck is how often a running worker looks whether its log has failed.
+const logCheck = 250 * time.Millisecond
+
+// addressFile holds, in the data folder, where a running worker listens.
+const addressFile = "listen"
+
+type runFlags struct {
+	dataDir, listen     string
+	logLevel, logFormat string
+	retention           time.Duration
+	retentionBytes      int64
+}
+
+func runCommand(ctx context.Context, args []string, out, errOut io.Writer) error {
+	var f runFlags
+	fs := flag.NewFlagSet("towline run", flag.ContinueOnError)
+	fs.StringVar(&f.dataDir, "data-dir", "towline-data", "`folder` for topics and positions; made if it is not there")
+	fs.StringVar(&f.listen, "listen", defaultListen, "`address` for status, metrics and health; empty for none")
+	fs.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	fs.StringVar(&f.logFormat, "log-format", "text", "text or json")
+	fs.DurationVar(&f.retention, "retention", 7*24*time.Hour, "how long topics keep what all sinks have read; 0 for ever")
+	fs.Int64Var(&f.retentionBytes, "retention-bytes", 0, "the most `bytes` that a partition of a topic keeps of what all sinks have read; 0 for no limit")
+	files, err := parse(fs, args, errOut)
+	if err != nil {
+		return err
+	}
+	logger, err := newLogger(f, errOut)
+	if err != nil {
+		return err
+	}
+	conns, err := loadConnectors(files)
+	if err != nil {
+		return err
+	}
+	return runConnectors(ctx, f, conns, logger)
+}
+
+func newLogger(f runFlags, w io.Writer) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
+		return nil, usageError{fmt.Sprintf("-log-level: %q is not one of debug, info, warn, error", f.logLevel)}
+	}
+	opts := &slog.HandlerOptions{Level: level}
+	switch f.logFormat {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, opts)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, opts)), nil
+	}
+	return nil, usageError{fmt.Sprintf("-log-format: %q is neither text nor json", f.logFormat)}
+}
+
+// loadConnectors reads and checks all files, and returns all faults at once.
+func loadConnectors(files []string) ([]*config.Connector, error) {
+	if len(files) == 0 {
+		return nil, usageError{"name at least one connector file"}
+	}
+	reg := registry()
+	var conns []*config.Connector
+	var errs []error
+	for _, path := range files {
+		file, err := config.Load(path)
+		if err == nil {
+			var c *config.Connector
+			if c, err = config.Build(reg, file); err == nil {
+				conns = append(conns, c)
+				continue
+			}
+		}
+		errs = append(errs, err)
+	}
+	return conns, errors.Join(errs...)
+}
+
+func runConnectors(ctx context.Context, f runFlags, conns []*config.Connector, logger *slog.Logger) (err error) {
+	tuneMemory()
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	w := worker.New(logger, worker.NewMetrics(reg))
+	for _, c := range conns {
+		if err := w.Add(c); err != nil {
+			return err
+		}
+	}
+	openLog := func() (*pebblelog.Log, error) {
+		log, err := pebblelog.Open(pebblelog.Options{Dir: f.dataDir, Retention: f.retention, RetentionBytes: f.retentionBytes,
+			Protect: w.Protect, Logger: logger})
+		if err == nil {
+			w.Use(log)
+		}
+		return log, err
+	}
+	log, err := openLog()
+	if err != nil {
+		return envError{err}
+	}
+	stopServing, err := serve(ctx, f, w, reg, logger)
+	if err != nil {
+		return err
+	}
+	defer stopServing()
+	logger.Info("towline runs", "version", version, "data-dir", f.dataDir, "connectors", len(conns))
+	for {
+		err = errors.Join(runOver(ctx, w, log), log.Close())
+		if fault := log.Err(); fault == nil || ctx.Err() != nil {
+			logger.Info("towline stopped")
+			return err
+		}
+		if log, err = reopen(ctx, openLog, logger); err != nil {
+			return err
+		}
+	}
+}
+
+// runOver runs w until ctx ends, all tasks have ended, or the log has failed:
+// a log that met a full disk or the like takes nothing more until it is
+// opened anew.
+func runOver(ctx context.Context, w *worker.Worker, log *pebblelog.Log) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		for tick := time.NewTicker(logCheck); ; {
+			select {
+			case <-ctx.Done():
+				tick.Stop()
+				return
+			case <-tick.C:
+				if log.Err() != nil {
+					cancel()
+				}
+			}
+		}
+	}()
+	err := w.Run(ctx)
+	cancel()
+	<-watched
+	return err
+}
+
+// reopen opens the log again, with pauses until that succeeds.
+func reopen(ctx context.Context, open func() (*pebblelog.Log, error), logger *slog.Logger) (*pebblelog.Log, error) {
+	for pause := time.Second; ; pause = min(2*pause, 30*time.Second) {
+		log, err := open()
+		if err == nil {
+			logger.Info("the log is open again")
+			return log, nil
+		}
+		logger.Error("the log cannot be opened; trying again", "error", err, "pause", pause)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil, envError{err}
+		}
+	}
+}
+
+// tuneMemory lets the heap grow a little further between collections than Go
+// would, since most of it is rings of buffers that live for ever.
+func tuneMemory() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(200)
+	}
+	runtime.GC()
+}
+
+// serve starts the HTTP side, if it is wanted.
+func serve(ctx context.Context, f runFlags, w *worker.Worker, reg *prometheus.Registry, logger *slog.Logger) (stop func(), err error) {
+	if f.listen == "" {
+		return func() {}, nil
+	}
+	l, err := net.Listen("tcp", f.listen)
+	if err != nil {
+		return nil, envError{fmt.Errorf("cannot listen for status and metrics: %w; choose another address with -listen, or none with -listen ''", err)}
+	}
+	path := filepath.Join(f.dataDir, addressFile)
+	if err := os.WriteFile(path, []byte(l.Addr().String()+"\n"), 0o644); err != nil {
+		l.Close()
+		return nil, envError{err}
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // answers until all else has stopped
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := rest.Serve(ctx, l, rest.Handler(w, reg, version)); err != nil {
+			logger.Error("status and metrics are not served any more", "error", err)
+		}
+	}()
+	logger.Info("status and metrics", "url", "http://"+l.Addr().String())
+	return func() {
+		cancel()
+		<-done
+		os.Remove(path)
+	}, nil
+}

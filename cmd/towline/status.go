@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/towline/towline/connect"
+	"github.com/towline/towline/connect/worker"
+)
+
+func statusCommand(ctx context.Context, args []string, out, errOut io.Writer) error {
+	fs := flag.NewFlagSet("towline status", flag.ContinueOnError)
+	addr := fs.String("address", "", "`address` of the running one; else it is found by its data folder")
+	dir := fs.String("data-dir", "towline-data", "data `folder` of the running one")
+	wait := fs.Bool("wait", false, "wait until all that the sources had committed when asked has arrived")
+	timeout := fs.Duration("timeout", time.Hour, "the longest wait")
+	asJSON := fs.Bool("json", false, "print JSON")
+	if rest, err := parse(fs, args, errOut); err != nil {
+		return err
+	} else if len(rest) > 0 {
+		return usageError{fmt.Sprintf("status takes no argument %q", rest[0])}
+	}
+	if *addr == "" {
+		b, err := os.ReadFile(filepath.Join(*dir, addressFile))
+		if err != nil {
+			return envError{fmt.Errorf("no running towline is known in %s (%w); name its folder with -data-dir or its address with -address", *dir, err)}
+		}
+		*addr = strings.TrimSpace(string(b))
+	}
+	u := url.URL{Scheme: "http", Host: *addr, Path: "/v1/status"}
+	if *wait {
+		u.RawQuery = url.Values{"wait": {timeout.String()}}.Encode()
+	}
+	body, err := get(ctx, u.String())
+	if err != nil {
+		return err
+	}
+	if *asJSON {
+		_, err = out.Write(body)
+		return err
+	}
+	var st worker.Status
+	if err := json.Unmarshal(body, &st); err != nil {
+		return fmt.Errorf("the answer of %s is not a status: %w", *addr, err)
+	}
+	return printStatus(out, &st)
+}
+
+func get(ctx context.Context, u string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
+	if err != nil {
+		return nil, usageError{err.Error()}
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, envError{fmt.Errorf("towline does not answer: %w", err)}
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		var e struct{ Message string }
+		if json.Unmarshal(body, &e) == nil && e.Message != "" {
+			return nil, fmt.Errorf("%s", e.Message)
+		}
+		return nil, fmt.Errorf("%s answers %s", u, resp.Status)
+	}
+	return body, nil
+}
+
+func printStatus(out io.Writer, st *worker.Status) error {
+	tw := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "CONNECTOR\tTYPE\tSTATE\tWRITTEN\tDEAD\tLAG\tPOSITION")
+	for _, c := range st.Connectors {
+		lag := "0"
+		if c.LagMessages > 0 {
+			lag = fmt.Sprintf("%d messages, %.1f s", c.LagMessages, c.LagSeconds)
+		}
+		for _, t := range c.Tasks {
+			fmt.Fprintf(tw, "%s-%d\t%s %s\t%s\t%d\t%d\t%s\t%s\n", c.Name, t.ID, c.Class, c.Type, t.State, c.Records.Written, c.Records.Dead, lag, c.Position)
+		}
+	}
+	fmt.Fprintln(tw)
+	fmt.Fprintln(tw, "TABLE\tSTATE\tROWS\tOF ABOUT\tENDS IN\tREASON")
+	for _, c := range st.Connectors {
+		for _, t := range c.Tables {
+			fmt.Fprintf(tw, "%s\t%s\t%d\t%d\t%s\t%s\n", t.Table, t.State, t.Rows, t.Total, eta(&t, st.Time), t.Reason)
+		}
+	}
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	for _, c := range st.Connectors {
+		for _, t := range c.Tasks {
+			if t.Trace != "" {
+				fmt.Fprintf(out, "\n%s-%d: %s\n", c.Name, t.ID, t.Trace)
+			}
+		}
+	}
+	if st.Arrived {
+		fmt.Fprintln(out, "\nAll that was committed has arrived.")
+	} else {
+		fmt.Fprintln(out, "\nNot all has arrived:", st.Waiting)
+	}
+	return nil
+}
+
+// eta estimates when a table's snapshot ends, from its speed so far.
+func eta(t *connect.TableStatus, now time.Time) string {
+	if t.State != connect.TableCopying || t.Rows == 0 || t.Total <= t.Rows || t.Started == 0 {
+		return ""
+	}
+	took := now.Sub(time.UnixMicro(t.Started))
+	left := time.Duration(float64(took) * float64(t.Total-t.Rows) / float64(t.Rows))
+	return left.Round(time.Second).String()
+}

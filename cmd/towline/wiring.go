@@ -1,0 +1,74 @@
+package main
+
+import (
+	"slices"
+
+	"github.com/towline/towline/cdc/charset"
+	cdcmysql "github.com/towline/towline/cdc/mysql"
+	"github.com/towline/towline/connect"
+	"github.com/towline/towline/connect/config"
+	"github.com/towline/towline/connect/convert"
+	"github.com/towline/towline/connect/frame"
+	"github.com/towline/towline/connect/transform"
+	"github.com/towline/towline/offsets"
+	"github.com/towline/towline/sinks/file"
+	"github.com/towline/towline/sinks/jdbc"
+	"github.com/towline/towline/snapshot"
+	snapshotmysql "github.com/towline/towline/snapshot/mysql"
+)
+
+// registry returns all plug-ins that this program has.
+func registry() *config.Registry {
+	return &config.Registry{
+		Connectors: append([]connect.Plugin{mysqlPlugin(), jdbc.Plugin()}, file.Plugins()...),
+		Transforms: transform.Plugins(),
+		Predicates: transform.Predicates(),
+		Converters: append([]connect.Plugin{frame.Plugin()}, convert.Plugins()...),
+	}
+}
+
+// mysqlPlugin is the MySQL source: the change stream with the snapshot woven
+// into it.
+func mysqlPlugin() connect.Plugin {
+	p := cdcmysql.Plugin()
+	p.Name, p.Aliases = "mysql", []string{"io.debezium.connector.mysql.MySqlConnector"}
+	p.Doc = "Copies the tables of a MySQL server and follows its binary log."
+	p.Options = slices.Concat(p.Options, snapshot.Options())
+	p.Source = func(cfg connect.Config, env connect.Env) (connect.Source, error) {
+		stream, err := cdcmysql.New(cfg, env)
+		if err != nil {
+			return nil, err
+		}
+		dial, err := cdcmysql.Dialer(cfg)
+		if err != nil {
+			return nil, err
+		}
+		rows := snapshotmysql.Config{Dial: dial, Text: textDecoder, Account: "'" + cfg.String("database.user") + "'@'%'"}
+		reader := func() snapshot.Reader { return snapshotmysql.New(rows) }
+		return snapshot.New(changes{stream}, reader, snapshot.ParseConfig(cfg), env), nil
+	}
+	return p
+}
+
+// changes is a change stream in the words of package snapshot.
+type changes struct{ *cdcmysql.Source }
+
+// Anchor implements snapshot.Changes.
+func (c changes) Anchor(pos offsets.Position) snapshot.Anchor {
+	gtids, server := c.Source.Anchor(pos)
+	return snapshot.Anchor{GTIDs: gtids, ServerUUID: server}
+}
+
+// Reached implements snapshot.Changes.
+func (c changes) Reached(pos offsets.Position, high snapshot.High) bool {
+	return c.Source.Reached(pos, high.File, high.Pos)
+}
+
+// textDecoder gives chunk readers the decoder of a charset.
+func textDecoder(name string) (decode func(dst, src []byte) ([]byte, bool), utf8 bool) {
+	c, err := charset.ByName(name)
+	if err != nil {
+		return nil, false
+	}
+	return c.Decode, c.Name() == "utf8mb4"
+}
