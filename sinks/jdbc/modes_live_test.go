@@ -45,6 +45,31 @@ func TestInsertModes(t *testing.T) {
 	}
 }
 
+func TestKeylessRowsAreFoundByTheirCharacters(t *testing.T) {
+	srv := mysqltest.Shared(t)
+	db := srv.CreateDB(t)
+	s := openTest(t, srv.DSN(db))
+	p := plain(t, "p", false)
+	var f feed
+	f.write(t, s, insert(p, 1, "A"), insert(p, 1, "a "), insert(p, 1, "a"), insert(p, 1, "\u00e1"), insert(p, 1, schema.Value{}), insert(p, 1, "a"))
+	f.write(t, s, remove(p, 1, "a"), update(p, 1, "a ", 2, "A"), remove(p, 1, schema.Value{}))
+	expect(t, srv, "SELECT id, HEX(s) FROM "+db+".p ORDER BY 1, 2", "1,41 1,61 1,C3A1 2,41")
+	if got := failures(t, f.try(s, remove(p, 1, "a "), insert(p, 3, "x"))); got != "0" {
+		t.Errorf("records %s failed", got)
+	}
+	expect(t, srv, "SELECT COUNT(*) FROM "+db+".p", "5")
+}
+
+func TestExcludedColumnsAreNotMade(t *testing.T) {
+	srv := mysqltest.Shared(t)
+	db := srv.CreateDB(t)
+	s := openTest(t, srv.DSN(db), "field.exclude.list", "mail")
+	u := users(t)
+	var f feed
+	f.write(t, s, insert(u, 1, "a", 1), update(u, 1, "a", 1, 1, "b", 2))
+	expect(t, srv, "SELECT * FROM "+db+".users", "1,2")
+}
+
 func TestPartialImages(t *testing.T) {
 	srv := mysqltest.Shared(t)
 	db := srv.CreateDB(t)

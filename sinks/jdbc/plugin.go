@@ -194,6 +194,38 @@ func (s *settings) wants(column string) bool {
 	return (len(s.include) == 0 || slices.ContainsFunc(s.include, is)) && !slices.ContainsFunc(s.exclude, is)
 }
 
+// project returns t with the columns that are written alone, and where the
+// key is in it.
+func (s *settings) project(t *schema.Table, key []int) (*schema.Table, []int, error) {
+	if len(s.include) == 0 && len(s.exclude) == 0 {
+		return t, key, nil
+	}
+	p := &schema.Table{Database: t.Database, Name: t.Name}
+	at := make(map[int]int, len(t.Columns))
+	for i := range t.Columns {
+		if s.wants(t.Columns[i].Name) || slices.Contains(key, i) {
+			at[i] = len(p.Columns)
+			p.Columns = append(p.Columns, t.Columns[i])
+		}
+	}
+	for _, u := range t.Unique {
+		if cols := remap(u, at); len(cols) == len(u) {
+			p.Unique = append(p.Unique, cols)
+		}
+	}
+	p, err := schema.New(p)
+	return p, remap(key, at), err
+}
+
+func remap(cols []int, at map[int]int) (out []int) {
+	for _, c := range cols {
+		if to, ok := at[c]; ok {
+			out = append(out, to)
+		}
+	}
+	return out
+}
+
 // keyOf returns the columns that identify a row of t, nil: none do.
 func (s *settings) keyOf(t *schema.Table, lanes int) ([]int, error) {
 	if s.keyMode == keyNone {

@@ -332,7 +332,11 @@ func (s *Sink) makeRoute(ctx context.Context, i int, r *connect.Record) (*route,
 	if err != nil {
 		return nil, connect.Permanent(fmt.Errorf("jdbc: table %s: %w", r.Table, err))
 	}
-	sh, err := s.catalogue.look(ctx, n, r.Table, key)
+	written, writtenKey, err := s.set.project(r.Table, key)
+	if err != nil {
+		return nil, connect.Permanent(err)
+	}
+	sh, err := s.catalogue.look(ctx, n, written, writtenKey)
 	if err != nil {
 		return nil, fmt.Errorf("read the shape of table %s: %w", n, err)
 	}
@@ -343,7 +347,7 @@ func (s *Sink) makeRoute(ctx context.Context, i int, r *connect.Record) (*route,
 		if err := s.makeWay(ctx, i, n); err != nil {
 			return nil, err
 		}
-		if sh, err = s.catalogue.evolve(ctx, n, r.Table, key); err != nil {
+		if sh, err = s.catalogue.evolve(ctx, n, written, writtenKey); err != nil {
 			return nil, fmt.Errorf("change table %s: %w", n, err)
 		}
 		s.env.Logger.Info("table is ready", "table", n.String(), "source", r.Table.String())

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/towline/towline/connect"
+	"github.com/towline/towline/offsets"
 	"github.com/towline/towline/sinks/apply"
 )
 
@@ -304,9 +305,18 @@ func (s *Sink) commit(ctx context.Context, end int, state bool) (err error) {
 		return err
 	}
 	if state {
-		clear(s.passed)
+		s.forgetPassed(entries)
 	}
 	return nil
+}
+
+// forgetPassed drops the counts of partitions that a State has overtaken.
+func (s *Sink) forgetPassed(entries []offsets.Entry) {
+	for i := 0; i < len(entries) && len(s.passed) > 0; i++ {
+		if topic, partition, err := offsets.ParseMarkKey(entries[i].Key); err == nil {
+			delete(s.passed, place{topic, partition})
+		}
+	}
 }
 
 // commitRows commits without any State: records have failed and are to come
