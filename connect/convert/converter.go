@@ -181,7 +181,9 @@ func (c *converter) Decode(dst *connect.Batch, src []connect.Message) error {
 		if err := c.dec.decode(dst, m); err != nil {
 			dst.Records = dst.Records[:n]
 			failed = append(failed, connect.RecordError{Index: i, Err: err})
+			continue
 		}
+		dst.Grow(len(m.Key) + len(m.Value)) // about what the values take
 	}
 	if len(failed) > 0 {
 		return &connect.BatchError{Failed: failed}
