@@ -123,7 +123,7 @@ func (w *weaver) load(state []offsets.Entry, fresh bool) error {
 			return connect.Permanent(fmt.Errorf("snapshot: state %q: %w", e.Key, err))
 		}
 		t := w.add(tableName{database, name})
-		t.progress = *p
+		t.progress, t.announce = *p, p.status != done || fresh
 		switch {
 		case fresh:
 			w.restart(t)
@@ -143,7 +143,7 @@ func (w *weaver) setTables(list []*schema.Table) {
 		t := w.tableOf(s)
 		if t == nil {
 			t = w.add(tableName{s.Database, s.Name})
-			t.shape = s
+			t.shape, t.announce = s, true
 			w.admit(t, false)
 		}
 		there[t] = true

@@ -35,7 +35,23 @@ func newScript(t *testing.T, cfg Config, tables ...*schema.Table) *script {
 	k := &script{t: t, w: newWeaver(cfg, l, connect.Env{}), l: l}
 	k.w.resume(nil)
 	k.stream()
+	k.announced(tables)
 	return k
+}
+
+// announced takes the shapes that targets are told first of all, also of
+// tables that turn out to have no rows.
+func (k *script) announced(tables []*schema.Table) {
+	k.t.Helper()
+	var b connect.Batch
+	if !k.w.emitNext(&b, false) || len(b.Records) != len(tables) || b.Pos == nil {
+		k.t.Fatalf("%d tables are announced with %d records", len(tables), len(b.Records))
+	}
+	for i := range b.Records {
+		if r := &b.Records[i]; r.Op != connect.OpSchema || r.Table != tables[i] || r.Topic == "" {
+			k.t.Fatalf("announced: %+v", r)
+		}
+	}
 }
 
 // stream hands a transaction of the given records to the weaver and returns

@@ -292,7 +292,7 @@ func (w *weaver) emitNext(b *connect.Batch, waiting bool) bool {
 	if !w.boundary {
 		return false
 	}
-	if w.emitTruncate(b) {
+	if w.emitTruncate(b) || w.emitShapes(b) {
 		return true
 	}
 	for win := w.closable(); win != nil; win = w.closable() {
@@ -326,6 +326,26 @@ func (w *weaver) emitTruncate(b *connect.Batch) bool {
 		return true
 	}
 	return false
+}
+
+// emitShapes fills b with the shapes of tables that targets have not been told
+// of.
+func (w *weaver) emitShapes(b *connect.Batch) bool {
+	for _, t := range w.order {
+		if !t.announce || t.shape == nil || t.stopped {
+			continue
+		}
+		t.announce = false
+		r := b.Add()
+		r.Op, r.Flags, r.Table, r.Seq, r.Time = connect.OpSchema, connect.TxEnd, t.shape, w.seq, time.Now().UnixMicro()
+		r.Topic, r.Origin = w.changes.Topic(t.shape), b.NewOrigin()
+		r.Origin.Snapshot = true
+	}
+	if len(b.Records) == 0 {
+		return false
+	}
+	w.stamp(b)
+	return true
 }
 
 func appendSeq(seq uint64) offsets.Position {

@@ -110,7 +110,7 @@ func (w *Workload) fill(ctx context.Context, rows int) error {
 	series := fmt.Sprintf("WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n+1 FROM s WHERE n < %d)", max(rows, 1))
 	for _, s := range []string{
 		"INSERT INTO " + w.t("accounts") + " (id, owner, balance, note) " + series + " SELECT n, CONCAT('owner ', n), n * 10, REPEAT('x', n % 300) FROM s",
-		"INSERT INTO " + w.t("entries") + " " + series + " SELECT n DIV 3, n, n / 7, JSON_OBJECT('n', n, 'half', n / 2, 'list', JSON_ARRAY(n, 'ä', NULL)) FROM s",
+		"INSERT INTO " + w.t("entries") + " " + series + " SELECT n DIV 3, n, n / 7, JSON_OBJECT('n', n, 'half', n * 0.5e0, 'list', JSON_ARRAY(n, 'ä', NULL)) FROM s",
 		"INSERT INTO " + w.t("seats") + " " + series + " SELECT n, n + 1000000, NULL FROM s",
 		"INSERT INTO " + w.t("words") + " " + series + " SELECT CONCAT('Wörd ', n), n FROM s",
 		"INSERT INTO " + w.t("wide") + " (id, c0, c1, c2) " + series + " SELECT UNHEX(LPAD(HEX(n * 256), 16, '0')), n, RPAD('', n % 50, 'w'), n / 3 FROM s",
