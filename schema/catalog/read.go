@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -114,20 +115,16 @@ func build(db string, names []string, raws map[string]*raw) []Info {
 func (r *raw) def(db, name string) (def *ddl.Def, doubtful []string, err error) {
 	t := &schema.Table{Database: db, Name: name, Columns: make([]schema.Column, len(r.columns))}
 	slices.SortFunc(r.columns, func(a, b shapeRow) int { return cmp.Compare(a.n, b.n) })
+	if err := r.complete(); err != nil {
+		return nil, nil, err
+	}
 	for i := range r.columns {
-		if r.columns[i].n != i+1 {
-			return nil, nil, fmt.Errorf("column %d is hidden from this user: grant SELECT on the whole table, "+
-				"and call Prepare on the connection where it is a generated primary key", i+1)
-		}
 		if err := r.columns[i].column(&t.Columns[i]); err != nil {
 			return nil, nil, err
 		}
 		if inDoubt(&t.Columns[i]) {
 			doubtful = append(doubtful, t.Columns[i].Name)
 		}
-	}
-	if len(r.columns) == 0 {
-		return nil, nil, fmt.Errorf("its columns are hidden from this user: grant SELECT on the table")
 	}
 	def, err = ddl.NewDef(t, r.indexes())
 	if err != nil {
@@ -137,6 +134,27 @@ func (r *raw) def(db, name string) (def *ddl.Def, doubtful []string, err error) 
 	def.Collation = collationName(r.table.collation.String)
 	def.Charset = charsetOf(def.Collation)
 	return def, doubtful, nil
+}
+
+// complete checks that no column is missing. Numbers are missing where the
+// user may not see a column, but also where the server has a column of its
+// own for an expression in an index; such columns are mostly, not always, the
+// last ones, so as many gaps as there are expressions may be theirs.
+func (r *raw) complete() error {
+	if len(r.columns) == 0 {
+		return errors.New("its columns are hidden from this user: grant SELECT on the table")
+	}
+	expressions := 0
+	for i := range r.parts {
+		if !r.parts[i].typ.Valid {
+			expressions++
+		}
+	}
+	if gaps := r.columns[len(r.columns)-1].n - len(r.columns); gaps > expressions {
+		return errors.New("some of its columns are hidden from this user: grant SELECT on the whole table, " +
+			"and call Prepare on the connection where it is a generated primary key")
+	}
+	return nil
 }
 
 // inDoubt reports whether an element of c may have lost a character.

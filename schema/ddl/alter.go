@@ -49,9 +49,10 @@ func (p *parser) alterClause(a *alterSpec) {
 		p.alterAlter(a)
 	case p.accept("RENAME"):
 		p.alterRename(a)
+	case a.convert && p.is("CONVERT"):
+		p.fail("a second CONVERT, whose collation cannot be told")
 	case p.accept("CONVERT", "TO"):
 		a.convert = true
-		p.st.options.collation = ""
 		if !p.charsetOption() {
 			p.fail("expected CHARACTER SET")
 		}

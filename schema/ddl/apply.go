@@ -294,7 +294,7 @@ func (st *Statement) createDef(m Model, n Name) (*Def, error) {
 	}
 	indexes := b.finish()
 	if st.ctx.GeneratePrimaryKey && d.Engine == "InnoDB" {
-		b.generatePrimaryKey()
+		b.generatePrimaryKey(c.elements.columns)
 		indexes = b.indexes
 	}
 	if b.err != nil {

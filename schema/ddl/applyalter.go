@@ -161,14 +161,13 @@ func (a *alteration) oldIndexes() {
 		parts := x.Parts[:0]
 		for _, p := range x.Parts {
 			if p.Column != "" {
-				old := p.Column
-				p.Column = a.names[lower(old)]
-				if p.Column == "" {
+				i := a.carried(p.Column)
+				if i < 0 {
 					continue
 				}
-				if i := columnIndex(a.cols, p.Column); i >= 0 {
-					a.oldPart(&x, &p, old, i)
-				}
+				old := p.Column
+				p.Column = a.cols[i].Name
+				a.oldPart(&x, &p, old, i)
 			}
 			parts = append(parts, p)
 		}
@@ -180,6 +179,21 @@ func (a *alteration) oldIndexes() {
 		}
 		a.indexes = append(a.indexes, x)
 	}
+}
+
+// carried returns the column that takes an old column's place in indexes, -1
+// for none. It is the first one, by place, that was the old column under
+// another name or that has its name without having been another: a new column
+// in front can inherit the indexes of one that was renamed.
+func (a *alteration) carried(old string) int {
+	return slices.IndexFunc(a.cols, func(c schema.Column) bool {
+		for was, name := range a.names {
+			if strings.EqualFold(name, c.Name) {
+				return was == lower(old)
+			}
+		}
+		return strings.EqualFold(c.Name, old)
+	})
 }
 
 // oldPart applies to a part of an index what the column's change does to it.

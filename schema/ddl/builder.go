@@ -27,10 +27,21 @@ func (b *builder) fail(format string, args ...any) {
 }
 
 // generatePrimaryKey adds the server's invisible key where nothing can stand
-// in for a primary key.
-func (b *builder) generatePrimaryKey() {
-	if slices.ContainsFunc(b.indexes, func(x Index) bool { return x.Primary }) ||
-		standIn(&schema.Table{Columns: b.cols}, b.indexes) != nil {
+// in for a primary key. A key over a virtual column cannot.
+func (b *builder) generatePrimaryKey(specs []*columnSpec) {
+	virtual := func(p Part) bool {
+		return slices.ContainsFunc(specs, func(s *columnSpec) bool { return s.generated && !s.stored && strings.EqualFold(s.name, p.Column) })
+	}
+	var real []Index
+	for _, x := range b.indexes {
+		if x.Primary {
+			return
+		}
+		if !slices.ContainsFunc(x.Parts, virtual) {
+			real = append(real, x)
+		}
+	}
+	if standIn(&schema.Table{Columns: b.cols}, real) != nil {
 		return
 	}
 	b.cols = slices.Insert(b.cols, 0, schema.Column{Name: generatedKey, Type: schema.TypeBigInt, Unsigned: true, AutoIncrement: true, Invisible: true})

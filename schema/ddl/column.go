@@ -88,7 +88,9 @@ func (p *parser) generation(c *columnSpec) {
 	if p.accept("AS") {
 		p.parens()
 	}
-	p.acceptAny("VIRTUAL", "STORED")
+	if p.acceptAny("VIRTUAL", "STORED") == "STORED" {
+		c.stored = true
+	}
 	c.generated, c.filled = true, true
 }
 

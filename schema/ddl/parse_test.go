@@ -79,6 +79,7 @@ func TestParse(t *testing.T) {
 		{"ALTER TABLE t ADD COLUMN a INT FOO", "error [d.t]"},
 		{"ALTER TABLE t DEFAULT CHARSET klingon", "error [d.t]"},
 		{"ALTER TABLE t COMMENT 'x", "error [d.t]"},
+		{"ALTER TABLE t CONVERT TO CHARACTER SET latin1, CONVERT TO CHARACTER SET ascii", "error [d.t]"},
 		{"CREATE UNIQUE INDEX i USING BTREE ON t (a(3) DESC, (lower(b))) ALGORITHM DEFAULT", "alter table [d.t]"},
 		{"DROP INDEX `PRIMARY` ON t", "alter table [d.t]"},
 		{"RENAME TABLE a TO b, x.c TO a", "rename table [d.a d.b x.c d.a]"},
@@ -238,6 +239,11 @@ func TestApply(t *testing.T) {
 		if got := brief(m.do(t, Context{Database: "d"}, c.sql)); got != c.want {
 			t.Errorf("%s: %s, want %s", c.sql, got, c.want)
 		}
+	}
+	swap := tables{}
+	swap.do(t, Context{Database: "d"}, "CREATE TABLE s (g INT UNIQUE)", "ALTER TABLE s RENAME COLUMN g TO h, ADD g INT FIRST")
+	if u := swap[Name{"d", "s"}].Table.Unique; len(u) != 1 || u[0][0] != 0 {
+		t.Error("the new column does not inherit the index", u)
 	}
 	m := tables{}
 	strict := Context{Database: "d", SQLMode: Strict}

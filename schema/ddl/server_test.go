@@ -134,6 +134,7 @@ type follower struct {
 	ctx  ddl.Context
 	// untold counts the statements whose result cannot be told.
 	untold int
+	last   string
 }
 
 // run returns what differs after a statement, "" for nothing; accepted says
@@ -143,6 +144,7 @@ func (f *follower) run(t *testing.T, text string) (accepted bool, diff string) {
 	if _, err := f.conn.ExecContext(t.Context(), text); err != nil {
 		return false, ""
 	}
+	f.last = text
 	st, err := ddl.Parse(text, f.ctx)
 	if err != nil {
 		return true, err.Error()
@@ -169,7 +171,7 @@ func (f *follower) compare(t *testing.T) string {
 	for _, i := range infos {
 		n := ddl.Name{Database: i.Database, Table: i.Name}
 		if i.Err != nil { // elements that a conversion left as bytes which are no text
-			t.Log(i.Err)
+			t.Log(i.Err, f.last)
 			f.discard(t, n)
 			continue
 		}
@@ -290,7 +292,7 @@ func (f *follower) resync(t *testing.T) {
 	for _, i := range infos {
 		n := ddl.Name{Database: i.Database, Table: i.Name}
 		if i.Err != nil {
-			t.Log(i.Err)
+			t.Log(i.Err, f.last)
 			f.discard(t, n)
 			continue
 		}

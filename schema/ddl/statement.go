@@ -108,7 +108,7 @@ type columnSpec struct {
 	old string
 
 	null, notNull, autoIncrement bool
-	generated, invisible         bool
+	generated, stored, invisible bool
 	primary, unique              bool
 	filled                       bool // rows that are there get a value other than NULL
 	hasSRID                      bool
