@@ -262,7 +262,9 @@ type View struct {
 	at Ordinal
 }
 
-// View returns h as of an Ordinal, for ddl.Apply.
+// View returns h as of an Ordinal. For the statement at an Ordinal, ddl.Apply
+// needs View(at-1): when the log is read again, what the statement did at its
+// own Ordinal may be there already.
 func (h *History) View(at Ordinal) View { return View{h, at} }
 
 // Def returns the definition of a table, nil when it has none.

@@ -110,7 +110,7 @@ func (s *script) sql(at Ordinal, text string) string {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.h.Apply(ddl.Apply(st, s.h.View(at)), at, func(_, name string) bool { return !strings.HasPrefix(name, "_") })
+	s.h.Apply(ddl.Apply(st, s.h.View(at-1)), at, func(_, name string) bool { return !strings.HasPrefix(name, "_") })
 	return ""
 }
 
