@@ -13,6 +13,7 @@ import (
 	"github.com/towline/towline/offsets"
 	"github.com/towline/towline/sinks/file"
 	"github.com/towline/towline/sinks/jdbc"
+	"github.com/towline/towline/sinks/webhook"
 	"github.com/towline/towline/snapshot"
 	snapshotmysql "github.com/towline/towline/snapshot/mysql"
 )
@@ -20,7 +21,7 @@ import (
 // registry returns all plug-ins that this program has.
 func registry() *config.Registry {
 	return &config.Registry{
-		Connectors: append([]connect.Plugin{mysqlPlugin(), jdbc.Plugin()}, file.Plugins()...),
+		Connectors: slices.Concat([]connect.Plugin{mysqlPlugin(), jdbc.Plugin()}, webhook.Plugins(), file.Plugins()),
 		Transforms: transform.Plugins(),
 		Predicates: transform.Predicates(),
 		Converters: append([]connect.Plugin{frame.Plugin()}, convert.Plugins()...),

@@ -11,7 +11,7 @@ import (
 // entry is a line of the ledger.
 type entry struct {
 	Topic string          `json:"topic"`
-	Seq   uint64          `json:"seq"`
+	Seq   uint64          `json:"seq,string"`
 	Key   json.RawMessage `json:"key"`
 	Value struct {
 		Op     string `json:"op"`
