@@ -140,7 +140,7 @@ func (t *sourceTask) readLoop(ctx context.Context, free <-chan *sourceUnit, out 
 		u.msgs.Reset()
 		begin := time.Now()
 		if err := t.source.Read(ctx, &u.batch); err != nil {
-			if ctx.Err() != nil || errors.Is(err, io.EOF) {
+			if ctx.Err() != nil || err == io.EOF { // itself: a broken connection may wrap an EOF
 				return nil
 			}
 			return fmt.Errorf("read: %w", err)

@@ -138,7 +138,7 @@ func (w *Worker) Wait(ctx context.Context) error {
 			return err
 		}
 		if !sleep(ctx, 200*time.Millisecond) {
-			return ctx.Err()
+			return fmt.Errorf("%w; %s", ctx.Err(), w.waitingFor(ctx, g, false))
 		}
 	}
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -105,7 +106,7 @@ func (s *scriptSource) Open(_ context.Context, from offsets.Position, _ []offset
 
 func (s *scriptSource) Read(ctx context.Context, b *connect.Batch) error {
 	if s.faults.hit() {
-		return errInjected
+		return fmt.Errorf("the connection broke: %w", io.EOF)
 	}
 	if s.at == len(s.script) {
 		select {

@@ -22,7 +22,10 @@ type entry struct {
 }
 
 // checkLedger looks for changes that came twice or out of order.
-func checkLedger(t *testing.T, path string) {
+//
+// gaps says that changes may be missing: those of a table without a key that
+// its copy contains.
+func checkLedger(t *testing.T, path string, gaps bool) {
 	t.Helper()
 	f, err := os.Open(path)
 	if err != nil {
@@ -73,7 +76,7 @@ func checkLedger(t *testing.T, path string) {
 		}
 		hi = max(hi, s)
 	}
-	if want := hi - lo + 1; uint64(len(seen)) != want {
+	if want := hi - lo + 1; !gaps && uint64(len(seen)) != want {
 		t.Fatalf("the ledger has %d changes from %d to %d, want %d", len(seen), lo, hi, want)
 	}
 	t.Logf("ledger: %d lines, %d changes, each once", n, len(seen))

@@ -45,6 +45,8 @@ type rig struct {
 	load   *workload.Workload
 	proc   *process.Process
 	ledger string // the file sink's file
+	// keyless says that the load writes to a table without a key.
+	keyless bool
 }
 
 const database = "work"
@@ -64,7 +66,7 @@ type options struct {
 
 func newRig(t *testing.T, o options) *rig {
 	t.Helper()
-	r := &rig{t: t, dir: t.TempDir(), source: mysqltest.Start(t, o.sourceFlags...), target: mysqltest.Start(t)}
+	r := &rig{t: t, dir: t.TempDir(), source: mysqltest.Start(t, o.sourceFlags...), target: mysqltest.Start(t), keyless: o.load.Keyless}
 	o.load.Seed = uint64(time.Now().UnixNano())
 	t.Logf("seed %d", o.load.Seed)
 	r.load = workload.New(r.source.DB(), database, o.load)
@@ -166,7 +168,7 @@ func (r *rig) settle() {
 		if err := r.proc.Stop(); err != nil {
 			r.t.Error(err)
 		}
-		checkLedger(r.t, r.ledger)
+		checkLedger(r.t, r.ledger, r.keyless)
 	}
 }
 
