@@ -30,7 +30,7 @@ type Source struct {
 // run is what lives from Open to Close.
 type run struct {
 	w      *weaver
-	ctx    context.Context // ends with the run: the one owner is Source
+	done   <-chan struct{} // closed when the run ends
 	cancel context.CancelFunc
 
 	ask    chan struct{} // Read wants a batch of the stream
@@ -105,14 +105,15 @@ func (w *weaver) resume(from offsets.Position) {
 
 func (s *Source) start(w *weaver) {
 	r := &run{w: w, ask: make(chan struct{}, 1), got: make(chan result, 1)}
-	r.ctx, r.cancel = context.WithCancel(context.Background())
+	rctx, cancel := context.WithCancel(context.Background())
+	r.done, r.cancel = rctx.Done(), cancel
 	s.mu.Lock()
 	s.cur = r
 	s.mu.Unlock()
-	s.runs.Go(func() { r.pump(s.changes) })
+	s.runs.Go(func() { r.pump(rctx, s.changes) })
 	for range s.cfg.Threads {
 		k := &worker{w: w, r: s.newReader()}
-		s.runs.Go(func() { k.run(r.ctx) })
+		s.runs.Go(func() { k.run(rctx) })
 	}
 }
 
@@ -121,16 +122,16 @@ func (s *Source) start(w *weaver) {
 const listEvery = time.Second
 
 // pump reads the stream, one batch for each ask.
-func (r *run) pump(changes Changes) {
+func (r *run) pump(ctx context.Context, changes Changes) {
 	var listed time.Time
 	for {
 		select {
 		case <-r.ask:
-		case <-r.ctx.Done():
+		case <-ctx.Done():
 			return
 		}
 		r.in.Reset()
-		res := result{err: changes.Read(r.ctx, &r.in)}
+		res := result{err: changes.Read(ctx, &r.in)}
 		if res.err == nil && (time.Since(listed) > listEvery || reshapes(&r.in)) {
 			res.tables, res.listed, listed = changes.Tables(), true, time.Now()
 		}
@@ -198,7 +199,7 @@ func (r *run) wait(ctx context.Context) error {
 	case <-r.w.ready:
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-r.ctx.Done():
+	case <-r.done:
 		return errClosed
 	}
 	return nil

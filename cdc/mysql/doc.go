@@ -27,9 +27,10 @@
 // # Shapes
 //
 // A server whose binlog_row_metadata is FULL tells names, types and key with
-// each table map, and that is the truth. Else the shape comes from the history
-// (schema/history), which begins with the catalog at the first start and goes
-// on with every DDL statement, and each table map is checked against it. Where
+// each table map, and that is the truth. Else the shape is followed: it begins
+// with the catalog at the first start, goes on with every DDL statement
+// (schema/ddl) and is kept as State, in the same step as the position; each
+// table map is checked against it. Where
 // shape and log disagree the table is stopped with an error; it is never
 // guessed at (invariant 9). A stopped table stays stopped, with its reason, in
 // the State of the source, until the connector is reset.
