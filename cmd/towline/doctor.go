@@ -38,12 +38,16 @@ func doctorCommand(ctx context.Context, args []string, out, errOut io.Writer) er
 		}
 		faults += printFindings(out, findings)
 	}
-	if faults > 0 {
+	switch faults {
+	case 0:
+		fmt.Fprintln(out, "\nNothing keeps Towline from working.")
+		return nil
+	case 1:
+		fmt.Fprintln(out, "\n1 fault keeps Towline from working.")
+	default:
 		fmt.Fprintf(out, "\n%d faults keep Towline from working.\n", faults)
-		return envError{errSaid}
 	}
-	fmt.Fprintln(out, "\nNothing keeps Towline from working.")
-	return nil
+	return envError{errSaid}
 }
 
 // printFindings prints one connector's findings and returns how many of them

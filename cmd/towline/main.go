@@ -114,7 +114,7 @@ func parse(fs *flag.FlagSet, args []string, errOut io.Writer) ([]string, error) 
 			if errors.Is(err, flag.ErrHelp) {
 				return nil, err
 			}
-			return nil, usageError{err.Error()}
+			return nil, errors.Join(usageError{err.Error()}, errSaid) // by the flag package
 		}
 		if fs.NArg() == 0 {
 			return rest, nil

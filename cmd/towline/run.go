@@ -124,7 +124,7 @@ func runConnectors(ctx context.Context, f runFlags, conns []*config.Connector, l
 	}
 	stopServing, err := serve(ctx, f, w, reg, logger)
 	if err != nil {
-		return err
+		return errors.Join(err, log.Close())
 	}
 	defer stopServing()
 	logger.Info("towline runs", "version", version, "data-dir", f.dataDir, "connectors", len(conns))

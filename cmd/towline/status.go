@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -45,15 +46,42 @@ func statusCommand(ctx context.Context, args []string, out, errOut io.Writer) er
 	if err != nil {
 		return err
 	}
-	if *asJSON {
-		_, err = out.Write(body)
-		return err
-	}
 	var st worker.Status
 	if err := json.Unmarshal(body, &st); err != nil {
 		return fmt.Errorf("the answer of %s is not a status: %w", *addr, err)
 	}
-	return printStatus(out, &st)
+	if *asJSON {
+		_, err = out.Write(body)
+	} else {
+		err = printStatus(out, &st, *wait)
+	}
+	if err == nil && *wait {
+		err = incomplete(&st)
+	}
+	return err
+}
+
+// incomplete returns what a wait does not wait for, since it would never end:
+// tables that are stopped and tasks that are given up. Whoever waited must not
+// take the targets for complete.
+func incomplete(st *worker.Status) error {
+	var errs []error
+	for _, c := range st.Connectors {
+		for _, t := range c.Tasks {
+			if t.State == worker.StateFailed {
+				errs = append(errs, fmt.Errorf("task %s-%d has failed: %s", c.Name, t.ID, t.Trace))
+			}
+		}
+		for _, t := range c.Tables {
+			if t.State == connect.TableStopped {
+				errs = append(errs, fmt.Errorf("table %s of %s is stopped: %s", t.Table, c.Name, t.Reason))
+			}
+		}
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	return fmt.Errorf("not all can arrive:\n%w", errors.Join(errs...))
 }
 
 func get(ctx context.Context, u string) ([]byte, error) {
@@ -80,7 +108,9 @@ func get(ctx context.Context, u string) ([]byte, error) {
 	return body, nil
 }
 
-func printStatus(out io.Writer, st *worker.Status) error {
+// printStatus prints st; waited says that all that was committed before it was
+// asked for has arrived, whatever has come since.
+func printStatus(out io.Writer, st *worker.Status, waited bool) error {
 	tw := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "CONNECTOR\tTYPE\tSTATE\tWRITTEN\tDEAD\tLAG\tPOSITION")
 	for _, c := range st.Connectors {
@@ -109,9 +139,13 @@ func printStatus(out io.Writer, st *worker.Status) error {
 			}
 		}
 	}
-	if st.Arrived {
+	switch {
+	case waited && incomplete(st) != nil: // the caller says it
+	case waited:
+		fmt.Fprintln(out, "\nAll that was committed before has arrived.")
+	case st.Arrived:
 		fmt.Fprintln(out, "\nAll that was committed has arrived.")
-	} else {
+	default:
 		fmt.Fprintln(out, "\nNot all has arrived:", st.Waiting)
 	}
 	return nil
