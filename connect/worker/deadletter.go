@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/towline/towline/connect"
+	"github.com/towline/towline/connect/frame"
 )
 
 // deadLetters writes records that could not be processed to a topic of their
@@ -24,11 +25,13 @@ type deadLetters struct {
 	mu        sync.Mutex
 	created   bool
 	converter connect.Converter
+	frames    frame.Converter
 	msgs      connect.Messages
 	batch     connect.Batch
 }
 
-// record writes one record in the form that the task's converter gives it.
+// record writes one record in the form that the task's converter gives it or,
+// if it is the converter that refuses the record, as a frame.
 func (d *deadLetters) record(ctx context.Context, r *connect.Record, stage string, cause error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -37,7 +40,10 @@ func (d *deadLetters) record(ctx context.Context, r *connect.Record, stage strin
 	d.batch.Records[0].Topic, d.batch.Records[0].Partition = d.topic, 0
 	d.msgs.Reset()
 	if err := d.converter.Encode(&d.msgs, &d.batch); err != nil {
-		return fmt.Errorf("dead letter of a record of %s: encode: %w", r.Table, err)
+		d.msgs.Reset()
+		if err := d.frames.Encode(&d.msgs, &d.batch); err != nil {
+			return fmt.Errorf("dead letter of a record of %s: encode: %w", r.Table, err)
+		}
 	}
 	return d.write(ctx, topic, part, offset, stage, cause)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -137,23 +138,42 @@ func addMarks(marks map[partition]offsets.Mark, entries []offsets.Entry) error {
 	return nil
 }
 
+// openedKey stands within a sink task's prefix once the task has been opened
+// over this log.
+const openedKey = "opened"
+
 // loadMarks finds where to begin. A target that keeps State wins over what
-// was saved here, also where it has none: then it is empty.
+// was saved here, also where it has none: then it is empty. But what it keeps
+// must be of this log: offsets of another one mean nothing here.
 func (t *sinkTask) loadMarks(ctx context.Context) error {
 	t.prefix = offsets.SinkKey(t.id.connector, t.id.task)
 	t.next = map[partition]offsets.Mark{}
-	if t.keeps {
-		return nil
-	}
-	entries, err := t.log.Store().Load(ctx, t.prefix)
+	saved, err := t.log.Store().Load(ctx, t.prefix)
 	if err != nil {
 		return fmt.Errorf("load position: %w", err)
 	}
-	for i := range entries {
-		entries[i].Key = entries[i].Key[len(t.prefix):]
+	known := slices.ContainsFunc(saved, func(e offsets.Entry) bool { return e.Key == t.prefix+openedKey })
+	if !known {
+		for _, marks := range t.starts {
+			if len(marks) > 0 {
+				return connect.Permanent(fmt.Errorf("the target keeps offsets of connector %s that are not of this data folder's topics; "+
+					"go on with the folder that it was filled from, or remove the connector's offsets from the target "+
+					"(its rows in the table of offsets, or the file's .state) to fill it anew", t.id.connector))
+			}
+		}
+		if err := t.log.Store().Save(ctx, offsets.Entry{Key: t.prefix + openedKey, Pos: offsets.Position{1}}); err != nil {
+			return fmt.Errorf("save position: %w", err)
+		}
+	}
+	if t.keeps {
+		return nil
+	}
+	saved = slices.DeleteFunc(saved, func(e offsets.Entry) bool { return e.Key == t.prefix+openedKey })
+	for i := range saved {
+		saved[i].Key = saved[i].Key[len(t.prefix):]
 	}
 	for i := range t.starts {
-		if err := addMarks(t.starts[i], entries); err != nil {
+		if err := addMarks(t.starts[i], saved); err != nil {
 			return err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -507,6 +508,25 @@ func (g *rig) ledger() []connect.Record {
 	g.target.mu.Lock()
 	defer g.target.mu.Unlock()
 	return g.target.ledger
+}
+
+func TestTargetOfAnotherLogIsRefused(t *testing.T) {
+	g := newRig(t, 1, true, false)
+	g.faults.left = 0
+	g.run(map[string]string{}, 0)
+	g.check(true)
+	g.log = memlog.New() // the data folder is gone, the target remembers
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	done := make(chan error, 1)
+	w := g.worker(map[string]string{})
+	go func() { done <- w.Run(ctx) }()
+	err := w.Wait(ctx)
+	cancel()
+	<-done
+	if err == nil || !strings.Contains(err.Error(), "not of this data folder") {
+		t.Fatalf("offsets of another log pass: %v", err)
+	}
 }
 
 func TestBackoff(t *testing.T) {
