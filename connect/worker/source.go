@@ -13,6 +13,7 @@ import (
 
 	"github.com/towline/towline/connect"
 	"github.com/towline/towline/offsets"
+	"github.com/towline/towline/schema"
 )
 
 const (
@@ -226,6 +227,8 @@ func isChange(r *connect.Record) bool { return r.Op.HasRow() && r.Op != connect.
 func (t *sourceTask) route(ctx context.Context, b *connect.Batch) error {
 	var topic string
 	var n int32
+	var table *schema.Table
+	var spread connect.Spread
 	for i := range b.Records {
 		r := &b.Records[i]
 		if r.Topic != topic || n == 0 {
@@ -247,8 +250,11 @@ func (t *sourceTask) route(ctx context.Context, b *connect.Batch) error {
 			r.Partition = 0
 			continue
 		}
+		if r.Table != table {
+			table, spread = r.Table, connect.SpreadOf(r.Table)
+		}
 		var h uint64
-		h, t.buf = r.Hash(connect.SpreadOf(r.Table), t.buf)
+		h, t.buf = r.Hash(spread, t.buf)
 		r.Partition = int32(h % uint64(n))
 	}
 	return nil

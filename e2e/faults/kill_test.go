@@ -91,3 +91,13 @@ func TestKilledWithKeylessTables(t *testing.T) {
 	stop()
 	r.settle()
 }
+
+// Topics of several partitions: order per key holds, between keys it need not.
+func TestKilledWithPartitions(t *testing.T) {
+	r := newRig(t, options{rows: 3000, load: workload.Options{Writers: 3, Types: true, Big: 3000, Pause: 3 * time.Millisecond},
+		source: map[string]string{"topic.creation.default.partitions": "4"}})
+	stop := r.writing()
+	r.killing(kills(t, 10))
+	stop()
+	r.settle()
+}
