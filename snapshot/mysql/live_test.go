@@ -239,6 +239,8 @@ func (c *copies) apply(b *connect.Batch) {
 		r := &b.Records[i]
 		if r.Op == connect.OpTruncate {
 			clear(c.bag)
+		}
+		if !r.Op.HasRow() {
 			continue
 		}
 		k, v := r.Key()[0].Int(), r.Key()[1].Int()
