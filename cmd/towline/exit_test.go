@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -124,7 +126,10 @@ func TestPortInUse(t *testing.T) {
 	if strings.Contains(r.err, "panic") || strings.Contains(r.err, "goroutine") {
 		t.Errorf("a crash:\n%s", r.err)
 	}
-	if r := s.serve("c.json").stop(); r.code != exitOK { // the folder was given back
+	if _, err := os.Stat(filepath.Join(s.dir, "towline-data", "PID")); err == nil {
+		t.Error("the log was not closed")
+	}
+	if r := s.serve("c.json").stop(); r.code != exitOK {
 		t.Errorf("exit code %d:\n%s", r.code, r.err)
 	}
 }
@@ -173,6 +178,7 @@ func TestDoctorAndRunWithRealServer(t *testing.T) {
 	}
 	copyAndStop(t, s, srv, db)
 	waitFindsFaults(t, s)
+	waitFindsStoppedTables(t, s, srv, db)
 }
 
 // copyAndStop runs a pipeline twice, the second time from where it was.
@@ -203,5 +209,25 @@ func waitFindsFaults(t *testing.T, s *sandbox) {
 	}
 	if r := p.stop(); r.code != exitRuntime {
 		t.Errorf("the end of a run with a failed task: exit code %d:\n%s", r.code, r.err)
+	}
+}
+
+// waitFindsStoppedTables makes a change that is not in the log as a whole row.
+func waitFindsStoppedTables(t *testing.T, s *sandbox, srv *mysqltest.Server, db string) {
+	t.Helper()
+	srv.Exec(t, "CREATE TABLE "+db+".doc (id INT PRIMARY KEY, j JSON); INSERT INTO "+db+".doc VALUES (1, JSON_OBJECT('a', REPEAT('x', 1000), 'b', 12345678))")
+	p := s.serve("good.json", "copy.json")
+	srv.Exec(t, "SET SESSION binlog_row_value_options = 'PARTIAL_JSON'; UPDATE "+db+".doc SET j = JSON_SET(j, '$.b', 1); SET SESSION binlog_row_value_options = DEFAULT")
+	for _, form := range []string{"--json=false", "--json"} {
+		r := s.run("status", "--wait", form)
+		if want := "table " + db + ".doc of in is stopped: "; r.code != exitRuntime || !strings.Contains(r.err, want) {
+			t.Errorf("status --wait %s with a stopped table: exit code %d, want %d and %q in:\n%s%s", form, r.code, exitRuntime, want, r.out, r.err)
+		}
+	}
+	if r := s.run("status"); r.code != exitOK || !strings.Contains(r.out, "PARTIAL_UPDATE_ROWS") {
+		t.Errorf("status with a stopped table: exit code %d:\n%s%s", r.code, r.out, r.err)
+	}
+	if r := p.stop(); r.code != exitOK {
+		t.Errorf("exit code %d:\n%s", r.code, r.err)
 	}
 }
