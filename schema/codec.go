@@ -3,6 +3,8 @@ package schema
 import (
 	"encoding/binary"
 	"errors"
+
+	"github.com/towline/towline/schema/wire"
 )
 
 // tableFormat is the first byte of a Table's binary form.
@@ -41,8 +43,8 @@ func AppendTable(dst []byte, t *Table) []byte {
 		flags |= tableUniqueUnknown
 	}
 	dst = append(dst, tableFormat, flags)
-	dst = appendString(dst, t.Database)
-	dst = appendString(dst, t.Name)
+	dst = wire.AppendString(dst, t.Database)
+	dst = wire.AppendString(dst, t.Name)
 	dst = binary.AppendUvarint(dst, uint64(len(t.Columns)))
 	for i := range t.Columns {
 		dst = appendColumn(dst, &t.Columns[i])
@@ -56,18 +58,18 @@ func AppendTable(dst []byte, t *Table) []byte {
 }
 
 func appendColumn(dst []byte, c *Column) []byte {
-	dst = appendString(dst, c.Name)
+	dst = wire.AppendString(dst, c.Name)
 	dst = append(dst, byte(c.Type), c.flags())
 	dst = binary.AppendUvarint(dst, uint64(c.Length))
 	dst = binary.AppendUvarint(dst, uint64(c.Precision))
 	dst = binary.AppendUvarint(dst, uint64(c.Scale))
-	dst = appendString(dst, c.Charset)
-	dst = appendString(dst, c.Collation)
+	dst = wire.AppendString(dst, c.Charset)
+	dst = wire.AppendString(dst, c.Collation)
 	dst = binary.AppendUvarint(dst, uint64(len(c.Elements)))
 	for _, e := range c.Elements {
-		dst = appendString(dst, e)
+		dst = wire.AppendString(dst, e)
 	}
-	dst = appendString(dst, c.Subtype)
+	dst = wire.AppendString(dst, c.Subtype)
 	return binary.AppendUvarint(dst, uint64(c.SRID))
 }
 
@@ -79,11 +81,6 @@ func (c *Column) flags() byte {
 		}
 	}
 	return f
-}
-
-func appendString(dst []byte, s string) []byte {
-	dst = binary.AppendUvarint(dst, uint64(len(s)))
-	return append(dst, s...)
 }
 
 func appendKey(dst []byte, key []int) []byte {
@@ -99,104 +96,59 @@ var errTable = errors.New("schema: not the binary form of a table")
 // ParseTable reads what AppendTable wrote and returns the Table and the rest
 // of src. The Table has memory of its own.
 func ParseTable(src []byte) (*Table, []byte, error) {
-	r := reader{b: src}
-	if r.byte() != tableFormat {
+	r := wire.NewReader(src)
+	if r.Byte() != tableFormat {
 		return nil, nil, errTable
 	}
-	flags := r.byte()
+	flags := r.Byte()
 	t := &Table{Primary: flags&tablePrimary != 0, UniqueUnknown: flags&tableUniqueUnknown != 0}
-	t.Database = r.string()
-	t.Name = r.string()
-	t.Columns = make([]Column, r.count())
+	t.Database = r.Text()
+	t.Name = r.Text()
+	t.Columns = make([]Column, r.Count(1))
 	for i := range t.Columns {
-		r.column(&t.Columns[i])
+		readColumn(&r, &t.Columns[i])
 	}
-	t.Key = r.key()
-	if n := r.count(); n > 0 {
+	t.Key = readKey(&r)
+	if n := r.Count(1); n > 0 {
 		t.Unique = make([][]int, n)
 		for i := range t.Unique {
-			t.Unique[i] = r.key()
+			t.Unique[i] = readKey(&r)
 		}
 	}
-	if r.bad {
+	if !r.OK() {
 		return nil, nil, errTable
 	}
 	t, err := New(t)
-	return t, r.b, err
+	return t, r.Rest(), err
 }
 
-// reader takes a binary form apart; after the first fault all reads give
-// zero and bad is set.
-type reader struct {
-	b   []byte
-	bad bool
-}
-
-func (r *reader) byte() byte {
-	if len(r.b) == 0 {
-		r.bad = true
-		return 0
-	}
-	c := r.b[0]
-	r.b = r.b[1:]
-	return c
-}
-
-func (r *reader) uvarint() uint64 {
-	v, n := binary.Uvarint(r.b)
-	if n <= 0 {
-		r.bad, r.b = true, nil
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
-}
-
-// count reads a number of things that take a byte or more each, so that a
-// broken count cannot make us allocate more than the input is long.
-func (r *reader) count() int {
-	n := r.uvarint()
-	if n > uint64(len(r.b)) {
-		r.bad, r.b = true, nil
-		return 0
-	}
-	return int(n)
-}
-
-func (r *reader) string() string {
-	n := r.count()
-	s := string(r.b[:n])
-	r.b = r.b[n:]
-	return s
-}
-
-func (r *reader) key() []int {
-	n := r.count()
+func readKey(r *wire.Reader) []int {
+	n := r.Count(1)
 	if n == 0 {
 		return nil
 	}
 	key := make([]int, n)
 	for i := range key {
-		key[i] = int(r.uvarint())
+		key[i] = int(r.Uvarint())
 	}
 	return key
 }
 
-func (r *reader) column(c *Column) {
-	c.Name = r.string()
-	c.Type = Type(r.byte())
-	f := r.byte()
+func readColumn(r *wire.Reader, c *Column) {
+	c.Name = r.Text()
+	c.Type = Type(r.Byte())
+	f := r.Byte()
 	c.Unsigned, c.Zerofill, c.Nullable = f&colUnsigned != 0, f&colZerofill != 0, f&colNullable != 0
 	c.Generated, c.Invisible = f&colGenerated != 0, f&colInvisible != 0
 	c.AutoIncrement, c.HasSRID = f&colAutoIncrement != 0, f&colHasSRID != 0
-	c.Length, c.Precision, c.Scale = int(r.uvarint()), int(r.uvarint()), int(r.uvarint())
-	c.Charset, c.Collation = r.string(), r.string()
-	if n := r.count(); n > 0 {
+	c.Length, c.Precision, c.Scale = int(r.Uvarint()), int(r.Uvarint()), int(r.Uvarint())
+	c.Charset, c.Collation = r.Text(), r.Text()
+	if n := r.Count(1); n > 0 {
 		c.Elements = make([]string, n)
 		for i := range c.Elements {
-			c.Elements[i] = r.string()
+			c.Elements[i] = r.Text()
 		}
 	}
-	c.Subtype = r.string()
-	c.SRID = uint32(r.uvarint())
+	c.Subtype = r.Text()
+	c.SRID = uint32(r.Uvarint())
 }

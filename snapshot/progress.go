@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/towline/towline/offsets"
+	"github.com/towline/towline/schema/wire"
 )
 
 // status is how far the copy of a table is.
@@ -136,9 +137,9 @@ func (p *progress) encode() offsets.Position {
 		b = binary.AppendUvarint(b, uint64(n))
 	}
 	if p.upTo.File != "" {
-		b = appendBytes(b, []byte(p.upTo.File))
+		b = wire.AppendString(b, p.upTo.File)
 		b = binary.AppendUvarint(b, p.upTo.Pos)
-		b = appendBytes(b, []byte(p.server))
+		b = wire.AppendString(b, p.server)
 	}
 	if p.status == done {
 		return binary.AppendUvarint(b, 0)
@@ -152,14 +153,10 @@ func (p *progress) encode() offsets.Position {
 			}
 		}
 		if s.hi != nil {
-			b = appendBytes(b, s.hi)
+			b = wire.AppendString(b, s.hi)
 		}
 	}
 	return b
-}
-
-func appendBytes(dst, b []byte) []byte {
-	return append(binary.AppendUvarint(dst, uint64(len(b))), b...)
 }
 
 var errState = errors.New("not the saved state of a table's copy by this version")
@@ -170,66 +167,28 @@ func parseProgress(b offsets.Position) (*progress, error) {
 		return nil, errState
 	}
 	p := &progress{status: status(b[1]), dirty: b[2]&flagDirty != 0, truncate: b[2]&flagTruncate != 0}
-	r := stateReader{b: b[3:]}
+	r := wire.NewReader(b[3:])
 	for _, n := range [...]*int64{&p.rows, &p.bytes, &p.total, &p.started, &p.ended} {
-		*n = int64(r.uvarint())
+		*n = int64(r.Uvarint())
 	}
 	if b[2]&flagUpTo != 0 {
-		p.upTo.File = string(r.bytes())
-		p.upTo.Pos = r.uvarint()
-		p.server = string(r.bytes())
+		p.upTo.File = r.Text()
+		p.upTo.Pos = r.Uvarint()
+		p.server = r.Text()
 	}
-	for n := r.uvarint(); n > 0 && !r.bad; n-- {
-		f := r.byte()
+	for range r.Count(1) {
+		f := r.Byte()
 		s := &segment{done: f&flagDone != 0, wide: f&flagWide != 0}
 		if f&flagEnd == 0 {
-			s.hi = append(Key{}, r.bytes()...)
+			s.hi = append(Key{}, r.Bytes()...)
 		}
 		p.segments = append(p.segments, s)
 	}
-	if r.bad || len(r.b) > 0 {
+	if !r.Done() {
 		return nil, errState
 	}
 	if p.status != done && len(p.segments) == 0 {
 		return nil, errState
 	}
 	return p, nil
-}
-
-// stateReader takes an encoded state apart; after the first fault all reads
-// give zero and bad is set.
-type stateReader struct {
-	b   []byte
-	bad bool
-}
-
-func (r *stateReader) byte() byte {
-	if len(r.b) == 0 {
-		r.bad = true
-		return 0
-	}
-	c := r.b[0]
-	r.b = r.b[1:]
-	return c
-}
-
-func (r *stateReader) uvarint() uint64 {
-	v, n := binary.Uvarint(r.b)
-	if n <= 0 {
-		r.bad, r.b = true, nil
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
-}
-
-func (r *stateReader) bytes() []byte {
-	n := r.uvarint()
-	if n > uint64(len(r.b)) {
-		r.bad, r.b = true, nil
-		return nil
-	}
-	b := r.b[:n]
-	r.b = r.b[n:]
-	return b
 }

@@ -3,6 +3,8 @@ package gtid
 import (
 	"encoding/binary"
 	"errors"
+
+	"github.com/towline/towline/schema/wire"
 )
 
 var errBinary = errors.New("gtid: not the binary form of a GTID set")
@@ -17,8 +19,7 @@ func (s *Set) AppendBinary(dst []byte) []byte {
 	for i := range s.lines {
 		l := &s.lines[i]
 		dst = append(dst, l.sid[:]...)
-		dst = binary.AppendUvarint(dst, uint64(len(l.tag)))
-		dst = append(dst, l.tag...)
+		dst = wire.AppendString(dst, l.tag)
 		dst = binary.AppendUvarint(dst, uint64(len(l.runs)))
 		before := int64(0)
 		for _, r := range l.runs {
@@ -33,24 +34,24 @@ func (s *Set) AppendBinary(dst []byte) []byte {
 // ParseBinary reads what AppendBinary wrote and returns the set and the rest
 // of src. It accepts nothing but what AppendBinary writes.
 func ParseBinary(src []byte) (*Set, []byte, error) {
-	d := decoder{b: src}
-	n := d.count(18)
+	d := wire.NewReader(src)
+	n := d.Count(18)
 	s := &Set{lines: make([]line, 0, n)}
 	for range n {
 		var l line
-		copy(l.sid[:], d.bytes(16))
-		l.tag = string(d.bytes(int(min(d.uvarint(), maxTag+1))))
-		l.runs = make([]Interval, d.count(2))
+		copy(l.sid[:], d.Take(16))
+		l.tag = d.Text()
+		l.runs = make([]Interval, d.Count(2))
 		before := uint64(0)
 		for i := range l.runs {
-			gap, more := d.uvarint(), d.uvarint()
+			gap, more := d.Uvarint(), d.Uvarint()
 			if gap == 0 || i > 0 && gap == 1 || gap > MaxGNO-before || more > MaxGNO-before-gap {
 				return nil, nil, errBinary
 			}
 			l.runs[i] = Interval{int64(before + gap), int64(before + gap + more)}
 			before += gap + more
 		}
-		if d.bad || len(l.tag) > maxTag || len(l.runs) == 0 {
+		if !d.OK() || len(l.tag) > maxTag || len(l.runs) == 0 {
 			return nil, nil, errBinary
 		}
 		if k := len(s.lines); k > 0 && s.lines[k-1].compare(l.sid, l.tag) >= 0 {
@@ -58,45 +59,10 @@ func ParseBinary(src []byte) (*Set, []byte, error) {
 		}
 		s.lines = append(s.lines, l)
 	}
-	if d.bad {
+	if !d.OK() {
 		return nil, nil, errBinary
 	}
-	return s, d.b, nil
-}
-
-type decoder struct {
-	b   []byte
-	bad bool
-}
-
-func (d *decoder) uvarint() uint64 {
-	v, n := binary.Uvarint(d.b)
-	if n <= 0 {
-		d.bad, d.b = true, nil
-		return 0
-	}
-	d.b = d.b[n:]
-	return v
-}
-
-// count reads a number of things of at least size bytes each.
-func (d *decoder) count(size int) int {
-	n := d.uvarint()
-	if n > uint64(len(d.b)/size) {
-		d.bad, d.b = true, nil
-		return 0
-	}
-	return int(n)
-}
-
-func (d *decoder) bytes(n int) []byte {
-	if n > len(d.b) {
-		d.bad, d.b = true, nil
-		return nil
-	}
-	p := d.b[:n]
-	d.b = d.b[n:]
-	return p
+	return s, d.Rest(), nil
 }
 
 // AppendDump appends the form that COM_BINLOG_DUMP_GTID and the log's list of
@@ -137,42 +103,31 @@ func (s *Set) AppendDump(dst []byte) []byte {
 // ParseDump reads the form that AppendDump writes, as it is found in
 // PREVIOUS_GTIDS events.
 func ParseDump(src []byte) (*Set, error) {
-	d := decoder{b: src}
-	n := d.fixed()
+	d := wire.NewReader(src)
+	n := d.Uint64()
 	tagged := n>>56 == 1
 	if tagged {
 		n = n << 8 >> 16
 	}
 	s := new(Set)
-	for ; n > 0 && !d.bad; n-- {
+	for ; n > 0 && d.OK(); n-- {
 		var sid UUID
-		copy(sid[:], d.bytes(16))
+		copy(sid[:], d.Take(16))
 		tag := ""
 		if tagged {
-			size := d.bytes(1)
-			if len(size) == 1 {
-				tag = string(d.bytes(int(size[0] / 2)))
-			}
+			tag = string(d.Take(uint64(d.Byte() / 2)))
 		}
-		for runs := d.fixed(); runs > 0 && !d.bad; runs-- {
-			first, end := d.fixed(), d.fixed()
+		for runs := d.Uint64(); runs > 0 && d.OK(); runs-- {
+			first, end := d.Uint64(), d.Uint64()
 			if first == 0 || end <= first || end > MaxGNO+1 {
 				return nil, errBinary
 			}
 			s.AddInterval(sid, tag, Interval{int64(first), int64(end - 1)})
 		}
 	}
-	if d.bad || len(d.b) > 0 {
+	if !d.Done() {
 		return nil, errBinary
 	}
 	s.last = 0
 	return s, nil
-}
-
-func (d *decoder) fixed() uint64 {
-	p := d.bytes(8)
-	if p == nil {
-		return 0
-	}
-	return binary.LittleEndian.Uint64(p)
 }

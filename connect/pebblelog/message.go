@@ -6,6 +6,7 @@ import (
 	"math/bits"
 
 	"github.com/towline/towline/connect"
+	"github.com/towline/towline/schema/wire"
 )
 
 // messageVersion is the first byte of a head.
@@ -70,8 +71,7 @@ func appendHead(dst []byte, m *connect.Message) []byte {
 	dst = binary.AppendUvarint(dst, uint64(uint32(m.Count)))
 	dst = binary.AppendVarint(dst, m.Time)
 	if m.Key != nil {
-		dst = binary.AppendUvarint(dst, uint64(len(m.Key)))
-		dst = append(dst, m.Key...)
+		dst = wire.AppendString(dst, m.Key)
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(m.Headers)))
 	for i := range m.Headers {
@@ -85,8 +85,7 @@ func appendHead(dst []byte, m *connect.Message) []byte {
 }
 
 func appendHeader(dst []byte, h *connect.Header) []byte {
-	dst = binary.AppendUvarint(dst, uint64(len(h.Key)))
-	dst = append(dst, h.Key...)
+	dst = wire.AppendString(dst, h.Key)
 	if h.Value == nil {
 		return append(dst, 0)
 	}
@@ -100,86 +99,42 @@ var errHead = errors.New("the message does not parse")
 // into. It returns the length and number of parts of a value that is not in
 // head. names interns the names of headers.
 func parseHead(m *connect.Messages, msg *connect.Message, head []byte, names map[string]string) (length, parts int, err error) {
-	r := headReader{b: head}
-	version, flags := r.byte(), r.byte()
+	r := wire.NewReader(head)
+	version, flags := r.Byte(), r.Byte()
 	if version != messageVersion || flags&^knownFlags != 0 {
 		return 0, 0, errHead
 	}
-	msg.Count = int32(r.uvarint())
-	msg.Time = r.varint()
+	msg.Count = int32(r.Uvarint())
+	msg.Time = r.Varint()
 	if flags&flagKey != 0 {
-		msg.Key = r.bytes(r.uvarint())
+		msg.Key = r.Bytes()
 	}
-	if n := r.uvarint(); n > 0 && n <= uint64(len(r.b)) {
-		msg.Headers = m.NewHeaders(int(n))
+	if n := r.Count(1); n > 0 {
+		msg.Headers = m.NewHeaders(n)
 		for i := range msg.Headers {
-			r.header(&msg.Headers[i], names)
+			readHeader(&r, &msg.Headers[i], names)
 		}
-	} else if n > 0 {
-		r.bad = true
 	}
 	switch {
 	case flags&flagParts != 0:
-		length, parts = int(r.uvarint()), int(r.uvarint())
-		r.bad = r.bad || length <= 0 || parts != (length+partBytes-1)/partBytes
+		length, parts = int(r.Uvarint()), int(r.Uvarint())
+		if length <= 0 || parts != (length+partBytes-1)/partBytes {
+			return 0, 0, errHead
+		}
 	case flags&flagValue != 0:
-		msg.Value = r.bytes(uint64(len(r.b)))
+		msg.Value = r.Take(uint64(len(r.Rest())))
 	}
-	if r.bad || len(r.b) > 0 {
+	if !r.Done() {
 		return 0, 0, errHead
 	}
 	return length, parts, nil
 }
 
-// headReader takes a head apart; after a fault all reads give zero.
-type headReader struct {
-	b   []byte
-	bad bool
-}
-
-func (r *headReader) byte() byte {
-	if b := r.bytes(1); len(b) == 1 {
-		return b[0]
-	}
-	return 0
-}
-
-func (r *headReader) uvarint() uint64 {
-	v, n := binary.Uvarint(r.b)
-	if n <= 0 {
-		r.bad, r.b = true, nil
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
-}
-
-func (r *headReader) varint() int64 {
-	v, n := binary.Varint(r.b)
-	if n <= 0 {
-		r.bad, r.b = true, nil
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
-}
-
-// bytes returns the next n bytes, which is not nil even for none.
-func (r *headReader) bytes(n uint64) []byte {
-	if n > uint64(len(r.b)) {
-		r.bad, r.b = true, nil
-		return nil
-	}
-	p := r.b[:n:n]
-	r.b = r.b[n:]
-	return p
-}
-
 // maxNames bounds the interned names of headers of one reader.
 const maxNames = 256
 
-func (r *headReader) header(h *connect.Header, names map[string]string) {
-	name := r.bytes(r.uvarint())
+func readHeader(r *wire.Reader, h *connect.Header, names map[string]string) {
+	name := r.Bytes()
 	s, ok := names[string(name)]
 	if !ok {
 		s = string(name)
@@ -188,7 +143,7 @@ func (r *headReader) header(h *connect.Header, names map[string]string) {
 		}
 	}
 	h.Key = s
-	if n := r.uvarint(); n > 0 {
-		h.Value = r.bytes(n - 1)
+	if n := r.Uvarint(); n > 0 {
+		h.Value = r.Take(n - 1)
 	}
 }

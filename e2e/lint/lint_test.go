@@ -76,6 +76,7 @@ var mayImport = []struct {
 	room  string
 	allow []string
 }{
+	{"schema/wire", nil},
 	{"schema/catalog", []string{"schema"}},
 	{"schema", []string{"schema"}},
 	{"offsets", []string{"offsets", "schema"}},
@@ -84,7 +85,7 @@ var mayImport = []struct {
 	{"connect/connecttest", []string{"connect", "offsets", "schema"}},
 	{"connect/", []string{"connect", "connect/", "offsets", "schema"}},
 	{"connect", []string{"offsets", "schema"}},
-	{"cdc/gtid", []string{"connect"}},
+	{"cdc/gtid", []string{"connect", "schema/wire"}},
 	{"cdc/charset", nil},
 	{"cdc", []string{"cdc", "connect", "offsets", "schema"}},
 	{"snapshot", []string{"snapshot", "connect", "offsets", "schema"}},
@@ -116,7 +117,7 @@ func allowed(dir, imported string) bool {
 		return under(imported, []string{"offsets", "schema"})
 	}
 	if (dir == "schema" || dir == "offsets") && under(imported, []string{dir}) {
-		return false
+		return imported == "schema/wire"
 	}
 	onlyWorker := imported == "connect/worker"
 	if onlyWorker {

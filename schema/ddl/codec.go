@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/towline/towline/schema"
+	"github.com/towline/towline/schema/wire"
 )
 
 const defFormat = 1
@@ -25,9 +26,9 @@ const (
 //	name flags(1) #parts (column prefix)...
 func AppendDef(dst []byte, d *Def) []byte {
 	dst = schema.AppendTable(append(dst, defFormat), d.Table)
-	dst = appendString(dst, d.Engine)
-	dst = appendString(dst, d.Charset)
-	dst = appendString(dst, d.Collation)
+	dst = wire.AppendString(dst, d.Engine)
+	dst = wire.AppendString(dst, d.Charset)
+	dst = wire.AppendString(dst, d.Collation)
 	dst = binary.AppendUvarint(dst, uint64(len(d.Indexes)))
 	for i := range d.Indexes {
 		x := &d.Indexes[i]
@@ -37,17 +38,13 @@ func AppendDef(dst []byte, d *Def) []byte {
 				flags |= 1 << bit
 			}
 		}
-		dst = append(appendString(dst, x.Name), flags)
+		dst = append(wire.AppendString(dst, x.Name), flags)
 		dst = binary.AppendUvarint(dst, uint64(len(x.Parts)))
 		for _, p := range x.Parts {
-			dst = binary.AppendUvarint(appendString(dst, p.Column), uint64(p.Prefix))
+			dst = binary.AppendUvarint(wire.AppendString(dst, p.Column), uint64(p.Prefix))
 		}
 	}
 	return dst
-}
-
-func appendString(dst []byte, s string) []byte {
-	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
 }
 
 var errDef = errors.New("ddl: not the binary form of a table's definition")
@@ -62,65 +59,26 @@ func ParseDef(src []byte) (*Def, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	r := defReader{b: rest}
-	d := &Def{Table: t, Engine: r.string(), Charset: r.string(), Collation: r.string()}
-	if n := r.count(); n > 0 {
+	r := wire.NewReader(rest)
+	d := &Def{Table: t, Engine: r.Text(), Charset: r.Text(), Collation: r.Text()}
+	if n := r.Count(1); n > 0 {
 		d.Indexes = make([]Index, n)
 		for i := range d.Indexes {
-			r.index(&d.Indexes[i])
+			readIndex(&r, &d.Indexes[i])
 		}
 	}
-	if r.bad {
+	if !r.OK() {
 		return nil, nil, errDef
 	}
-	return d, r.b, nil
+	return d, r.Rest(), nil
 }
 
-// defReader takes a binary form apart; after the first fault all reads give
-// zero and bad is set.
-type defReader struct {
-	b   []byte
-	bad bool
-}
-
-func (r *defReader) uvarint() uint64 {
-	v, n := binary.Uvarint(r.b)
-	if n <= 0 {
-		r.bad, r.b = true, nil
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
-}
-
-// count reads a number of things that take a byte or more each.
-func (r *defReader) count() int {
-	n := r.uvarint()
-	if n > uint64(len(r.b)) {
-		r.bad, r.b = true, nil
-		return 0
-	}
-	return int(n)
-}
-
-func (r *defReader) string() string {
-	n := r.count()
-	s := string(r.b[:n])
-	r.b = r.b[n:]
-	return s
-}
-
-func (r *defReader) index(x *Index) {
-	x.Name = r.string()
-	if len(r.b) == 0 {
-		r.bad = true
-		return
-	}
-	f := r.b[0]
-	r.b = r.b[1:]
+func readIndex(r *wire.Reader, x *Index) {
+	x.Name = r.Text()
+	f := r.Byte()
 	x.Unique, x.Primary, x.Implicit = f&indexUnique != 0, f&indexPrimary != 0, f&indexImplicit != 0
-	x.Parts = make([]Part, r.count())
+	x.Parts = make([]Part, r.Count(1))
 	for i := range x.Parts {
-		x.Parts[i] = Part{Column: r.string(), Prefix: int(r.uvarint())}
+		x.Parts[i] = Part{Column: r.Text(), Prefix: int(r.Uvarint())}
 	}
 }
