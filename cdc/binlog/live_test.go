@@ -4,20 +4,20 @@ import (
 	"encoding/binary"
 	"flag"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/go-mysql-org/go-mysql/client"
 	"github.com/go-mysql-org/go-mysql/mysql"
-	driver "github.com/go-sql-driver/mysql"
 	"go.uber.org/goleak"
+
+	"github.com/towline/towline/e2e/mysqltest"
 )
 
 // TestMain shows that nothing here leaves a goroutine behind.
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(mysqltest.Main(m)) }
 
-var update = flag.Bool("update", false, "record the golden files anew from TOWLINE_TEST_MYSQL")
+var update = flag.Bool("update", false, "record the golden files anew from a server")
 
 // server is a live MySQL, and a database of our own on it.
 type server struct {
@@ -26,8 +26,7 @@ type server struct {
 	db   string
 }
 
-// live connects to the server that TOWLINE_TEST_MYSQL names and skips the
-// test if it names none.
+// live connects to a server.
 func live(t testing.TB) *server {
 	s := &server{t: t, conn: dial(t), db: "towline_binlog"}
 	s.exec("DROP DATABASE IF EXISTS " + s.db)
@@ -39,15 +38,8 @@ func live(t testing.TB) *server {
 }
 
 func dial(t testing.TB) *client.Conn {
-	dsn := os.Getenv("TOWLINE_TEST_MYSQL")
-	if dsn == "" {
-		t.Skip("TOWLINE_TEST_MYSQL names no server")
-	}
-	cfg, err := driver.ParseDSN(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := client.Connect(cfg.Addr, cfg.User, cfg.Passwd, "")
+	srv := mysqltest.Shared(t)
+	conn, err := client.Connect(srv.Addr(), srv.User, srv.Password, "")
 	if err != nil {
 		t.Fatal(err)
 	}

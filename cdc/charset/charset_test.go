@@ -11,9 +11,11 @@ import (
 	"unicode/utf8"
 
 	"go.uber.org/goleak"
+
+	"github.com/towline/towline/e2e/mysqltest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(mysqltest.Main(m)) }
 
 func unhex(t testing.TB, s string) []byte {
 	t.Helper()

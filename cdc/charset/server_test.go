@@ -6,21 +6,18 @@ import (
 	"database/sql"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"testing"
 
 	_ "github.com/go-sql-driver/mysql"
+
+	"github.com/towline/towline/e2e/mysqltest"
 )
 
 // openServer connects to the server to compare with, or skips the test.
 func openServer(t *testing.T) *sql.Conn {
 	t.Helper()
-	dsn := os.Getenv("TOWLINE_TEST_MYSQL")
-	if dsn == "" {
-		t.Skip("TOWLINE_TEST_MYSQL is not set: set it to a MySQL server, e.g. root@tcp(127.0.0.1:3306)/, to compare with it")
-	}
-	db, err := sql.Open("mysql", dsn)
+	db, err := sql.Open("mysql", mysqltest.Shared(t).DSN(""))
 	if err != nil {
 		t.Fatalf("open server: %v", err)
 	}

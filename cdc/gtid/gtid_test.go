@@ -10,6 +10,8 @@ import (
 
 	_ "github.com/go-sql-driver/mysql"
 	"pgregory.net/rapid"
+
+	"github.com/towline/towline/e2e/mysqltest"
 )
 
 const (
@@ -197,13 +199,11 @@ func TestAddNextAllocatesNothing(t *testing.T) {
 	}
 }
 
+func TestMain(m *testing.M) { os.Exit(mysqltest.Main(m).Run()) }
+
 // The server is the judge of what the operations mean.
 func TestAgainstServer(t *testing.T) {
-	dsn := os.Getenv("TOWLINE_TEST_MYSQL")
-	if dsn == "" {
-		t.Skip("TOWLINE_TEST_MYSQL is not set")
-	}
-	db, err := sql.Open("mysql", dsn)
+	db, err := sql.Open("mysql", mysqltest.Shared(t).DSN(""))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,8 @@ import (
 
 	"github.com/towline/towline/schema"
 	"github.com/towline/towline/schema/ddl"
+
+	"github.com/towline/towline/e2e/mysqltest"
 )
 
 func TestParseType(t *testing.T) {
@@ -56,14 +58,11 @@ func TestParseType(t *testing.T) {
 	}
 }
 
-// open connects to the server that TOWLINE_TEST_MYSQL names, as a DSN of the
-// driver, and gives a database of the test's own.
+func TestMain(m *testing.M) { os.Exit(mysqltest.Main(m).Run()) }
+
+// open connects to a server and gives a database of the test's own.
 func open(t *testing.T) (*sql.Conn, string) {
-	dsn := os.Getenv("TOWLINE_TEST_MYSQL")
-	if dsn == "" {
-		t.Skip("TOWLINE_TEST_MYSQL names no server, for example root@tcp(127.0.0.1:3306)/")
-	}
-	pool, err := sql.Open("mysql", dsn)
+	pool, err := sql.Open("mysql", mysqltest.Shared(t).DSN(""))
 	if err != nil {
 		t.Fatal(err)
 	}

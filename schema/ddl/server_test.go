@@ -19,6 +19,8 @@ import (
 	"github.com/towline/towline/cdc/charset"
 	"github.com/towline/towline/schema/catalog"
 	"github.com/towline/towline/schema/ddl"
+
+	"github.com/towline/towline/e2e/mysqltest"
 )
 
 // model is the simplest Model.
@@ -88,13 +90,11 @@ func describe(d *ddl.Def) string {
 	return b.String()
 }
 
-// server opens one connection to the server that TOWLINE_TEST_MYSQL names.
+func TestMain(m *testing.M) { os.Exit(mysqltest.Main(m).Run()) }
+
+// server opens one connection to a server.
 func server(t *testing.T) *sql.Conn {
-	dsn := os.Getenv("TOWLINE_TEST_MYSQL")
-	if dsn == "" {
-		t.Skip("TOWLINE_TEST_MYSQL names no server, for example root@tcp(127.0.0.1:3306)/")
-	}
-	pool, err := sql.Open("mysql", dsn)
+	pool, err := sql.Open("mysql", mysqltest.Shared(t).DSN(""))
 	if err != nil {
 		t.Fatal(err)
 	}
