@@ -9,6 +9,10 @@ import (
 // maxDecimalText has room for a sign, 65 digits, a zero and a point.
 const maxDecimalText = 72
 
+// maxStoredDigits is the precision of the largest decimal in a JSON document:
+// there both parts are filled up to whole groups, of which a number has 9.
+const maxStoredDigits = 9 * 9
+
 // decimalLayout says how the log holds a DECIMAL: groups of up to 9 digits,
 // each a big-endian number, the integer part filled up in front and the
 // fraction behind. The first bit is set unless the number is negative, and
@@ -95,7 +99,7 @@ func (l *decimalLayout) narrow(x uint64) (unscaled int64, ok bool) {
 // appendText appends the canonical text of the number in b, which has l.size
 // bytes.
 func (l *decimalLayout) appendText(dst, b []byte) ([]byte, bool) {
-	var digits [65 + 9]byte
+	var digits [maxStoredDigits]byte
 	negative := b[0]&0x80 == 0
 	flip := byte(0)
 	if negative {

@@ -371,3 +371,22 @@ func TestChangesDoNotAllocate(t *testing.T) {
 		}
 	})
 }
+
+// TestJSONDecimalsOfWholeGroups: a decimal in a document has the precision of
+// its groups, which may be more than a column can have.
+func TestJSONDecimalsOfWholeGroups(t *testing.T) {
+	nines := strings.Repeat("\x3b\x9a\xc9\xff", 9)
+	for _, c := range []struct{ doc, want string }{
+		{"\x22\x48\x00\x80\x00\x00\x63" + nines[8:], strings.Repeat("9", 65)},
+		{"\x14\x27\x1e\x80\x00\x00\x0c\x1d\xcd\x65\x00" + strings.Repeat("\x00", 10), "12.5" + strings.Repeat("0", 29)},
+		{"\x14\x27\x1e\x7f" + strings.Repeat("\xff", 12) + "\xf0\xbd\xbf\xff\xff", "-0.000000000000000000001000000000"},
+		{"\x26\x51\x1b\xbb" + nines[1:], strings.Repeat("9", 54) + "." + strings.Repeat("9", 27)},
+		{"\x26\x50\x1b\xbb" + nines[1:], ""}, // the first group has no room for this
+		{"\x2a\x5a\x00\xbb" + nines[1:] + nines[:4], ""},
+	} {
+		out, err := AppendJSON(nil, []byte("\x0f\xf6"+c.doc))
+		if (err == nil) != (c.want != "") || string(out) != c.want {
+			t.Errorf("%x gives %s, %v; want %s", c.doc, out, err, c.want)
+		}
+	}
+}

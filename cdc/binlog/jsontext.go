@@ -195,7 +195,7 @@ func appendBase64(dst, b []byte) []byte {
 
 // decimal renders precision, scale and the same bytes as in a DECIMAL column.
 func (w *jsonWriter) decimal(b []byte) error {
-	if len(b) < 3 || b[0] < 1 || b[0] > 65 || b[1] > b[0] {
+	if len(b) < 3 || b[0] < 1 || b[0] > maxStoredDigits || b[1] > b[0] {
 		return errJSON
 	}
 	l := newDecimalLayout(int(b[0]), int(b[1]))
