@@ -179,6 +179,15 @@ func TestTypesAsTheServerPrintsThem(t *testing.T) {
 	}
 }
 
+// members64 are as many members as a SET can have.
+var members64 = func() string {
+	var b strings.Builder
+	for i := range 64 {
+		fmt.Fprintf(&b, ",'m%d'", i)
+	}
+	return b.String()[1:]
+}()
+
 // keyTables are tables by the columns of their key, with rows whose order no
 // client should have to know.
 var keyTables = []struct{ name, columns, key, rows string }{
@@ -202,6 +211,8 @@ var keyTables = []struct{ name, columns, key, rows string }{
 	{"varbinary", "k VARBINARY(20)", "k", "SELECT UNHEX(REPEAT('00', n % 20 )) FROM seq WHERE n < 20"},
 	{"enum", "k ENUM('z','a','m','b'), i INT", "k, i", "SELECT 1 + n % 4, n FROM seq"},
 	{"set", "k SET('z','a','m','b'), i INT", "k, i", "SELECT n % 16, n FROM seq"},
+	{"set64", "k SET(" + members64 + ")", "k", "SELECT IF(n % 2, n << 58, n * 3) FROM seq WHERE n < 64 OR n % 2 = 0"},
+	{"set64_composite", "i INT, k SET(" + members64 + ")", "i, k DESC", "SELECT n % 2, (n % 16) << 60 | n FROM seq"},
 	{"composite", "k INT, i VARCHAR(10), d DATE", "i, k, d", "SELECT n % 3, CHAR(97 + n % 4), '2020-01-01' + INTERVAL n DAY FROM seq"},
 	{"prefix", "k VARCHAR(50), i INT", "i, k(3)", "SELECT CONCAT(n, 'xyzxyz'), n % 5 FROM seq"},
 }
