@@ -23,6 +23,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // figure is one line of the outcome.
@@ -126,27 +127,38 @@ func (m measured) spread() float64 {
 	return 100 * (slices.Max(m) - slices.Min(m)) / m.median()
 }
 
-// versus runs ours and the peer in turns and prints the outcome. peer is nil
-// when there is none to compare with.
-func (b *bench) versus(ctx context.Context, name, unit, against string, ours, peer func(context.Context) (float64, error)) error {
-	var a, p measured
+// race is a figure of rows that ours and a peer bring over, each by a func
+// that does it once and returns the time it took.
+type race struct {
+	name    string
+	rows    int
+	ours    func(context.Context) (time.Duration, error)
+	peer    string // as PEERS names it
+	against string // what it does
+	theirs  func(context.Context) (time.Duration, error)
+}
+
+// versus runs ours and the peer, where it is wanted, in turns and prints the
+// outcome.
+func (b *bench) versus(ctx context.Context, r race) error {
+	var ours, theirs measured
 	for range b.runs {
-		v, err := ours(ctx)
+		took, err := r.ours(ctx)
 		if err != nil {
 			return err
 		}
-		a = append(a, v)
-		if peer == nil {
+		ours = append(ours, float64(r.rows)/took.Seconds())
+		if !b.wants(r.peer) {
 			continue
 		}
-		if v, err = peer(ctx); err != nil {
-			return fmt.Errorf("%s: %w", against, err)
+		if took, err = r.theirs(ctx); err != nil {
+			return fmt.Errorf("%s: %w", r.against, err)
 		}
-		p = append(p, v)
+		theirs = append(theirs, float64(r.rows)/took.Seconds())
 	}
-	f := figure{name: name, value: a.median(), unit: unit, spread: a.spread()}
-	if len(p) > 0 {
-		f.ratio, f.against = a.median()/p.median(), against
+	f := figure{name: r.name, value: ours.median(), unit: "rows/s", spread: ours.spread()}
+	if len(theirs) > 0 {
+		f.ratio, f.against = ours.median()/theirs.median(), r.against
 	}
 	b.figure(f)
 	return nil

@@ -17,14 +17,15 @@ type mirror struct {
 	replica *mysqltest.Server
 }
 
-// newMirror brings both up to the source and stops them there.
+// newMirror brings both up to the source and stops them there. The mirror is
+// to be closed even when there is an error.
 func (b *bench) newMirror(ctx context.Context, src *mysqltest.Server, name string) (*mirror, error) {
 	m := &mirror{}
 	var err error
 	if m.target, err = launch(ctx); err != nil {
-		return nil, err
+		return m, err
 	}
-	if m.proc, err = b.towline(name, map[string]map[string]string{"src": sourceConfig(src, "initial"), "dst": sinkConfig(m.target)}); err != nil {
+	if m.proc, err = b.towline(name, connectors{"src": sourceConfig(src, "initial"), "dst": sinkConfig(m.target)}); err != nil {
 		return m, err
 	}
 	if _, err := untilArrived(ctx, m.proc); err != nil {
@@ -73,7 +74,9 @@ func (m *mirror) await(ctx context.Context, src *mysqltest.Server) (time.Duratio
 }
 
 func (m *mirror) close() {
-	m.proc.Kill()
+	if m.proc != nil {
+		m.proc.Kill()
+	}
 	for _, s := range []*mysqltest.Server{m.target, m.replica} {
 		if s != nil {
 			s.Close()

@@ -20,6 +20,19 @@ func launch(ctx context.Context) (*mysqltest.Server, error) {
 	return mysqltest.Launch(ctx, mysqltest.Config{Fast: true, Flags: []string{"--innodb-buffer-pool-size=1G", "--innodb-redo-log-capacity=1G", "--max-binlog-size=1G", "--binlog-expire-logs-seconds=0"}})
 }
 
+// source starts a server whose table sb has its rows.
+func (b *bench) source(ctx context.Context) (*mysqltest.Server, error) {
+	s, err := launch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := fill(s, b.rows); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
 // fill makes the table sb with n rows.
 func fill(s *mysqltest.Server, n int) error {
 	stmts := []string{"CREATE DATABASE IF NOT EXISTS bench", "DROP TABLE IF EXISTS bench.sb", sbTable}
@@ -58,14 +71,17 @@ func update(ctx context.Context, s *mysqltest.Server, rows, n, per int) error {
 	return <-errs
 }
 
+// connectors are configurations by name.
+type connectors map[string]map[string]string
+
 // towline returns a process with the given connectors, in a folder of its own.
-func (b *bench) towline(name string, connectors map[string]map[string]string) (*process.Process, error) {
+func (b *bench) towline(name string, list connectors) (*process.Process, error) {
 	dir := filepath.Join(b.dir, name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
 	p := &process.Process{Bin: b.bin, Data: filepath.Join(dir, "data"), Log: filepath.Join(dir, "log")}
-	for n, c := range connectors {
+	for n, c := range list {
 		path, err := process.Connector(dir, n, c)
 		if err != nil {
 			return nil, err
@@ -83,6 +99,15 @@ func sourceConfig(s *mysqltest.Server, mode string) map[string]string {
 func sinkConfig(s *mysqltest.Server) map[string]string {
 	return map[string]string{"connector.class": "jdbc", "topics.regex": `b\..*`, "connection.url": fmt.Sprintf("jdbc:mysql://%s:%d/", s.Host, s.Port),
 		"connection.user": s.User, "connection.password": s.Password, "table.name.format": "${database}.${table}"}
+}
+
+// once runs a process with the given connectors until all has arrived.
+func (b *bench) once(ctx context.Context, name string, list connectors) (time.Duration, error) {
+	p, err := b.towline(name, list)
+	if err != nil {
+		return 0, err
+	}
+	return untilArrived(ctx, p)
 }
 
 // untilArrived starts p, waits until all has arrived, stops it, and returns
