@@ -211,8 +211,10 @@ var keyTables = []struct{ name, columns, key, rows string }{
 	{"varbinary", "k VARBINARY(20)", "k", "SELECT UNHEX(REPEAT('00', n % 20 )) FROM seq WHERE n < 20"},
 	{"enum", "k ENUM('z','a','m','b'), i INT", "k, i", "SELECT 1 + n % 4, n FROM seq"},
 	{"set", "k SET('z','a','m','b'), i INT", "k, i", "SELECT n % 16, n FROM seq"},
-	{"set64", "k SET(" + members64 + ")", "k", "SELECT IF(n % 2, n << 58, n * 3) FROM seq WHERE n < 64 OR n % 2 = 0"},
+	{"set64", "k SET(" + members64 + ")", "k", "SELECT n << 58 | n FROM seq WHERE n < 64"},
 	{"set64_composite", "i INT, k SET(" + members64 + ")", "i, k DESC", "SELECT n % 2, (n % 16) << 60 | n FROM seq"},
+	{"bit64_composite", "i INT, k BIT(64)", "i, k DESC", "SELECT n % 2, (n % 16) << 60 | n FROM seq"},
+	{"double_composite", "i INT, k DOUBLE", "i, k DESC", "SELECT n % 2, (n - 50) * 1e300 FROM seq"},
 	{"composite", "k INT, i VARCHAR(10), d DATE", "i, k, d", "SELECT n % 3, CHAR(97 + n % 4), '2020-01-01' + INTERVAL n DAY FROM seq"},
 	{"prefix", "k VARCHAR(50), i INT", "i, k(3)", "SELECT CONCAT(n, 'xyzxyz'), n % 5 FROM seq"},
 }

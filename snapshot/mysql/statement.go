@@ -70,7 +70,7 @@ func chunkQuery(c *snapshot.Chunk, locking bool) string {
 func orderBy(t *schema.Table) string {
 	names := make([]string, len(t.Key))
 	for n, i := range t.Key {
-		names[n] = quote(t.Columns[i].Name)
+		names[n] = operand(&t.Columns[i])
 	}
 	return " ORDER BY " + strings.Join(names, ", ")
 }
