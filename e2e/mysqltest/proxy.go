@@ -180,7 +180,13 @@ type link struct {
 }
 
 // reset breaks both connections off with a TCP reset; that wakes all reads and writes.
-func (l *link) reset() {
+func (l *link) reset() { l.end(abort) }
+
+// close ends a link in good order when all its data is through.
+func (l *link) close() { l.end(func(c *net.TCPConn) { c.Close() }) }
+
+// end ends both connections in the given way, unless that was done before.
+func (l *link) end(way func(*net.TCPConn)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.over {
@@ -188,9 +194,9 @@ func (l *link) reset() {
 	}
 	l.over = true
 	close(l.done)
-	abort(l.client)
+	way(l.client)
 	if l.server != nil {
-		abort(l.server)
+		way(l.server)
 	}
 }
 
@@ -222,19 +228,6 @@ func (l *link) run() {
 	wg.Go(func() { l.carry(l.client, server, true) })
 	wg.Wait()
 	l.close()
-}
-
-// close ends a link in good order when all its data is through.
-func (l *link) close() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.over {
-		return
-	}
-	l.over = true
-	close(l.done)
-	l.client.Close()
-	l.server.Close()
 }
 
 // abort closes a connection with a reset instead of an orderly end. Errors say that it is closed.
