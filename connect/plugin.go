@@ -79,12 +79,12 @@ const (
 
 // TableStatus is the state of one table of one source.
 type TableStatus struct {
-	Table   string // database.name
-	State   TableState
-	Reason  string // why it is stopped, and what to do
-	Rows    int64  // rows read by the snapshot
-	Total   int64  // rows that there are in all, estimated
-	Bytes   int64  // bytes read by the snapshot
-	Started int64  // of the snapshot, microseconds since 1970
-	Ended   int64  // likewise; 0: not yet
+	Table   string     `json:"table"` // database.name
+	State   TableState `json:"state"`
+	Reason  string     `json:"reason,omitempty"`  // why it is stopped, and what to do
+	Rows    int64      `json:"rows"`              // rows read by the snapshot
+	Total   int64      `json:"total"`             // rows that there are in all, estimated
+	Bytes   int64      `json:"bytes"`             // bytes read by the snapshot
+	Started int64      `json:"started,omitempty"` // of the snapshot, microseconds since 1970
+	Ended   int64      `json:"ended,omitempty"`   // likewise; 0: not yet
 }

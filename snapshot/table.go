@@ -106,8 +106,8 @@ func (t *table) report(env *connect.Env, reason error) {
 		state = connect.TableCopying
 	}
 	now := time.Now()
-	if env.Report == nil || state == t.reported && now.Sub(t.reportedAt) < reportEvery {
-		return
+	if env.Report == nil || state == t.reported && (now.Sub(t.reportedAt) < reportEvery || t.stopped && reason == nil) {
+		return // that it is stopped is told once, with the reason
 	}
 	t.reported, t.reportedAt = state, now
 	st := connect.TableStatus{Table: t.String(), State: state, Rows: t.rows, Total: max(t.total, t.rows),

@@ -389,11 +389,15 @@ func (q *sequencer) compile(ctx context.Context, t *target, m *binlog.TableMap, 
 	return q.learned(ctx, h, t, shape)
 }
 
-// learned takes over a shape that a table map has told. If a statement that
-// was not understood came before it, its rows may have changed too.
+// learned takes over a shape that a table map has told. If the table was not
+// known, or a statement that was not understood came before it, there are rows
+// that no change has told of.
 func (q *sequencer) learned(ctx context.Context, h *binlog.Header, t *target, shape *schema.Table) error {
-	q.open = append(q.open, q.shapes.learn(shape))
 	var flags connect.Flags
+	if q.shapes.table(t.name) == nil {
+		flags = connect.Reread
+	}
+	q.open = append(q.open, q.shapes.learn(shape))
 	if e, ok := q.shapes.found(t.name); ok {
 		q.open = append(q.open, e)
 		flags = connect.Reread

@@ -324,6 +324,56 @@ func (s *shapes) seed(ctx context.Context, db *sql.DB, mark func() error) error 
 	return fmt.Errorf("tables change all the time: their shapes were read %d times and never twice the same; try again when there is less DDL", seedTries)
 }
 
+// admit adds the databases that the filter lets through now and did not when
+// the state was saved, with their tables as they are now, and returns what is
+// to be saved of them. Should the log still hold statements on them, their
+// tables do not fit it, which each table map is checked for.
+func (s *shapes) admit(ctx context.Context, db *sql.DB) ([]offsets.Entry, error) {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	if err := catalog.Prepare(ctx, conn); err != nil {
+		return nil, err
+	}
+	there, err := catalog.Databases(ctx, conn)
+	if err != nil || !slices.ContainsFunc(there, s.isNew) {
+		return nil, err
+	}
+	now := &shapes{filter: s.filter}
+	if err := now.readCatalog(ctx, conn); err != nil {
+		return nil, err
+	}
+	var fresh []offsets.Entry
+	for _, d := range there {
+		if !s.isNew(d) {
+			continue
+		}
+		fresh = append(fresh, s.setDatabase(d.Name, &d))
+		for n, def := range now.defs {
+			if n.db == d.Name {
+				fresh = append(fresh, s.set(n, def))
+			}
+		}
+		for n, reason := range now.halted {
+			if n.db != d.Name {
+				continue
+			}
+			if e, ok := s.stop(n, reason); ok {
+				fresh = append(fresh, e)
+			}
+		}
+	}
+	return fresh, nil
+}
+
+// isNew reports whether a database is to be followed and was not.
+func (s *shapes) isNew(d ddl.Database) bool {
+	_, known := s.databases[d.Name]
+	return !known && s.filter.database(d.Name)
+}
+
 func sameShapes(a, b map[tableName]*ddl.Def) bool {
 	if len(a) != len(b) {
 		return false

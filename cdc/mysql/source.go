@@ -101,7 +101,7 @@ func (s *Source) open(ctx context.Context, db *sql.DB, from offsets.Position, st
 	if from == nil {
 		pos, fresh, err = s.first(ctx, db, f, sh)
 	} else {
-		pos, err = s.resume(ctx, db, f, sh, from, state)
+		pos, fresh, err = s.resume(ctx, db, f, sh, from, state)
 	}
 	if err != nil {
 		return err
@@ -137,27 +137,33 @@ func (s *Source) first(ctx context.Context, db *sql.DB, f facts, sh *shapes) (po
 	return pos, sh.entries(), nil
 }
 
-func (s *Source) resume(ctx context.Context, db *sql.DB, f facts, sh *shapes, from offsets.Position, state []offsets.Entry) (position, error) {
+// resume returns where an earlier run has got, and the State of databases
+// that it did not follow.
+func (s *Source) resume(ctx context.Context, db *sql.DB, f facts, sh *shapes, from offsets.Position, state []offsets.Entry) (position, []offsets.Entry, error) {
 	pos, err := parsePosition(from)
 	if err != nil {
-		return pos, connect.Permanent(fmt.Errorf("saved position %x: %w", []byte(from), err))
+		return pos, nil, connect.Permanent(fmt.Errorf("saved position %x: %w", []byte(from), err))
 	}
 	if err := resumable(ctx, db, f, &pos, s.settings.commitWait); err != nil {
-		return pos, err
+		return pos, nil, err
 	}
 	if err := sh.load(state); err != nil {
-		return pos, connect.Permanent(fmt.Errorf("saved state: %w", err))
+		return pos, nil, connect.Permanent(fmt.Errorf("saved state: %w", err))
+	}
+	fresh, err := sh.admit(ctx, db)
+	if err != nil {
+		return pos, nil, err
 	}
 	server, err := f.uuid()
 	if err != nil {
-		return pos, err
+		return pos, nil, err
 	}
 	if server != pos.server { // a GTID position on another server
 		epoch := pos.seq>>connect.SeqEpochShift + 1
 		pos.seq = epoch<<connect.SeqEpochShift | pos.seq&(1<<connect.SeqEpochShift-1)
 		pos.server, pos.file, pos.pos = server, "", 0
 	}
-	return pos, nil
+	return pos, fresh, nil
 }
 
 // start starts the goroutines. sh is the sequencer's from then on.
@@ -190,6 +196,9 @@ func (s *Source) start(db *sql.DB, d *dump, skipTo uint64, pos position, sh *sha
 // report tells which tables were stopped by an earlier run.
 func (s *Source) report(sh *shapes) {
 	for _, o := range sh.stops() {
+		if !s.settings.filter.table(o.table.db, o.table.table) {
+			continue // another connector may follow it now
+		}
 		s.env.Report(connect.TableStatus{Table: o.table.String(), State: connect.TableStopped, Reason: o.reason})
 	}
 }

@@ -106,7 +106,7 @@ func makeDir(under vfs.FS, dir string) error {
 	} else if err != nil {
 		return err
 	}
-	if err := under.MkdirAll(dir, 0o755); err != nil {
+	if err := under.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
 	return syncDir(under, parent)

@@ -30,6 +30,7 @@ type Metrics struct {
 	batches *prometheus.CounterVec // connector task stage
 	starts  *prometheus.CounterVec // connector task
 	lag     *prometheus.GaugeVec   // connector task
+	tables  *prometheus.GaugeVec   // connector task state
 
 	mu     sync.Mutex
 	gauges map[string]*prometheus.GaugeVec
@@ -45,7 +46,7 @@ func NewMetrics(reg *prometheus.Registry) *Metrics {
 	}
 	m := &Metrics{
 		reg:     reg,
-		records: counter("records_total", "Records read, written and failed, by table.", "table", "what"),
+		records: counter("records_total", "Records read and written, by table.", "table", "what"),
 		bytes:   counter("bytes_total", "Bytes read from the source or the log, and written to the log.", "what"),
 		dead:    counter("dead_letters_total", "Records written to the dead-letter topic."),
 		dropped: counter("dropped_records_total", "Records that a transform dropped.", "reason"),
@@ -56,8 +57,18 @@ func NewMetrics(reg *prometheus.Registry) *Metrics {
 	}
 	m.lag = prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "towline", Name: "lag_seconds",
 		Help: "Seconds between the commit at the source of the last record handled and its handling here."}, []string{"connector", "task"})
-	reg.MustRegister(m.lag)
+	m.tables = prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "towline", Name: "tables",
+		Help: "Tables of a source in each state: waiting, copying, following, stopped."}, []string{"connector", "task", "state"})
+	reg.MustRegister(m.lag, m.tables)
 	return m
+}
+
+// tableState moves a table from one state to another.
+func (m *Metrics) tableState(id taskID, before, now connect.TableState) {
+	if before != "" {
+		m.tables.WithLabelValues(id.connector, itoa(id.task), string(before)).Dec()
+	}
+	m.tables.WithLabelValues(id.connector, itoa(id.task), string(now)).Inc()
 }
 
 // gauge sets a gauge that a plug-in has made up. labels are pairs; a name has

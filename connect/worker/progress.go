@@ -66,10 +66,14 @@ func (p *progress) finished(u *sinkUnit) {
 	}
 }
 
-func (p *progress) report(s connect.TableStatus) {
+// report takes note of a table's state and returns the one before, "" if
+// there was none.
+func (p *progress) report(s connect.TableStatus) connect.TableState {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	before := p.tables[s.Table].State
 	p.tables[s.Table] = s
+	return before
 }
 
 // snapshot returns copies of what p holds.

@@ -142,12 +142,12 @@ func (w *Worker) Wait(ctx context.Context) error {
 		}
 	}
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
+		if err := w.givenUp(); err != nil {
+			return err
+		}
 		why := w.waitingFor(ctx, g, false)
 		if why == "" {
 			return nil
-		}
-		if err := w.givenUp(); err != nil {
-			return err
 		}
 		if !sleep(ctx, pause) {
 			return fmt.Errorf("%w; %s", ctx.Err(), why)
@@ -198,6 +198,9 @@ func (w *Worker) sinksBehind(ctx context.Context) string {
 	for _, s := range w.tasks {
 		if s.conn.IsSource() {
 			continue
+		}
+		if st := s.status(); st.State == StateFailed {
+			return fmt.Sprintf("sink %s has failed: %s", s.id, st.Trace)
 		}
 		_, marks, _ := s.prog.snapshot()
 		wants := s.wanter()

@@ -193,10 +193,23 @@ func (s *supervisor) deadLetters(env connect.Env) (*deadLetters, error) {
 func (s *supervisor) env(lane, lanes int) connect.Env {
 	return connect.Env{
 		Connector: s.id.connector, Task: s.id.task, Lane: lane, Lanes: lanes, Logger: s.logger,
-		Report: s.prog.report,
+		Report: s.report,
 		Gauge:  func(name string, v float64, labels ...string) { s.worker.metrics.gauge(s.id, name, v, labels...) },
 		Drop:   s.meter.drop,
 	}
+}
+
+// report takes note of the state of a table. That one is not followed any more
+// is something an operator must hear of.
+func (s *supervisor) report(t connect.TableStatus) {
+	before := s.prog.report(t)
+	if before == t.State {
+		return
+	}
+	if t.State == connect.TableStopped {
+		s.logger.Error("table is stopped: its changes are not followed any more", "table", t.Table, "reason", t.Reason)
+	}
+	s.worker.metrics.tableState(s.id, before, t.State)
 }
 
 // backoff returns the pause before an attempt: doubling from firstPause up to
