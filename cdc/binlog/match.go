@@ -26,19 +26,16 @@ func (m *TableMap) Matches(t *schema.Table) error {
 	return m.matchKey(t)
 }
 
+// matchKey compares the keys. Where a table has no primary key the log names
+// the unique key that the server takes for one, which has no nullable column
+// and whole ones only; or none, and then the shape's key is one that the
+// server does not take.
 func (m *TableMap) matchKey(t *schema.Table) error {
-	if !m.HasNames {
+	if !m.HasNames || slices.Equal(m.PrimaryKey, t.Key) || !t.Primary && len(m.PrimaryKey) == 0 {
 		return nil
 	}
-	var known []int
-	if t.Primary {
-		known = t.Key
-	}
-	if !slices.Equal(m.PrimaryKey, known) {
-		return fmt.Errorf("binlog: table %s: the log has the primary key %s, the shape known for it %s",
-			m, keyText(t, m.PrimaryKey), keyText(t, known))
-	}
-	return nil
+	return fmt.Errorf("binlog: table %s: the log has the primary key %s, the shape known for it %s",
+		m, keyText(t, m.PrimaryKey), keyText(t, t.Key))
 }
 
 func keyText(t *schema.Table, key []int) string {

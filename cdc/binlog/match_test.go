@@ -72,6 +72,23 @@ func TestOwnShapeMatches(t *testing.T) {
 	}
 }
 
+// TestUniqueKeyMatches: without a primary key the log has the unique key that
+// stands in for it, or none.
+func TestUniqueKeyMatches(t *testing.T) {
+	m := mapsOf(t, "types.binlog")["ints"]
+	s := changed(t, shapeOf(t, m), func(s *schema.Table) { s.Primary = false })
+	if err := m.Matches(s); err != nil {
+		t.Error(err)
+	}
+	m.PrimaryKey = nil
+	if err := m.Matches(s); err != nil {
+		t.Error(err)
+	}
+	if err := m.Matches(changed(t, s, func(s *schema.Table) { s.Primary = true })); err == nil {
+		t.Error("a primary key that the log has not passes")
+	}
+}
+
 // TestMismatch changes one thing of a shape at a time.
 func TestMismatch(t *testing.T) {
 	full, minimal := mapsOf(t, "types.binlog"), mapsOf(t, "minimal.binlog")
@@ -90,7 +107,8 @@ func TestMismatch(t *testing.T) {
 		{"ints", `"t1": the log has NULL allowed, the shape known for it NOT NULL`, true, column("t1", func(c *schema.Column) { c.Nullable = false })},
 		{"ints", `the log has the name t1, the shape known for it the name other`, false, column("t1", func(c *schema.Column) { c.Name = "other" })},
 		{"ints", `primary key (id), the shape known for it (y)`, false, func(s *schema.Table) { s.Key = []int{1} }},
-		{"ints", `primary key (id), the shape known for it ()`, false, func(s *schema.Table) { s.Primary = false }},
+		{"ints", `primary key (id), the shape known for it ()`, false, func(s *schema.Table) { s.Primary, s.Key = false, nil }},
+		{"ints", `primary key (id), the shape known for it (y)`, false, func(s *schema.Table) { s.Primary, s.Key = false, []int{1} }},
 		{"texts", `"c": the log has char or binary of 40 bytes, the shape known for it char or binary of 44 bytes`, true, column("c", func(c *schema.Column) { c.Length = 11 })},
 		{"texts", `"l": the log has char or binary of 20 bytes, the shape known for it char or binary of 80 bytes`, true, column("l", func(c *schema.Column) { c.Charset = "utf8mb4" })},
 		{"texts", `"t2": the log has collation utf8mb4_0900_ai_ci, the shape known for it collation binary`, true, column("t2", func(c *schema.Column) { c.Type = schema.TypeBlob })},

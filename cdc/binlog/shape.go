@@ -34,7 +34,8 @@ var kindOfType = map[schema.Type]schema.Kind{
 // Shape builds the table that m describes. It needs the full metadata
 // (HasNames); what even those do not tell stays unset: generated columns,
 // ZEROFILL, AUTO_INCREMENT, display widths, SRIDs and keys other than the
-// primary one (UniqueUnknown).
+// primary one (UniqueUnknown). That one may be a unique key that the server
+// takes for it.
 func (m *TableMap) Shape() (*schema.Table, error) {
 	if !m.HasNames {
 		return nil, fmt.Errorf("binlog: table %s: its column names are not in the log: "+
