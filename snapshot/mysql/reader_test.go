@@ -249,6 +249,20 @@ func TestChunksMakeUpTheTable(t *testing.T) {
 	}
 }
 
+// A shape that is known from the log alone calls a unique key primary.
+func TestUniqueKeyInPlaceOfPrimary(t *testing.T) {
+	srv := mysqltest.Shared(t)
+	db := srv.CreateDB(t)
+	srv.Exec(t, "CREATE TABLE "+db+".t (v INT, k INT NOT NULL, UNIQUE (k)); INSERT INTO "+db+".t WITH RECURSIVE seq AS (SELECT 1 n UNION ALL SELECT n + 1 FROM seq WHERE n < 40) SELECT n, 100 - n FROM seq")
+	s := *shapeOf(t, srv, db, "t")
+	s.Primary, s.UniqueUnknown = true, true
+	shape, err := schema.New(&s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	walk(t, openReader(t, srv, srv.User, srv.Password), shape, anchorOf(t, srv), 40)
+}
+
 func columnNames(columns string) string {
 	var names []string
 	for _, c := range strings.Split(columns, ", ") {

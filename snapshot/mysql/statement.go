@@ -13,10 +13,11 @@ import (
 // quote returns an identifier in backticks.
 func quote(name string) string { return "`" + strings.ReplaceAll(name, "`", "``") + "`" }
 
-// tableRef returns the name of t, with the index to walk.
+// tableRef returns the name of t, with the index to walk. A shape that is
+// known from the log alone may call a unique key primary.
 func tableRef(t *schema.Table) string {
 	ref := quote(t.Database) + "." + quote(t.Name)
-	if t.Primary {
+	if t.Primary && !t.UniqueUnknown {
 		ref += " FORCE INDEX (PRIMARY)"
 	}
 	return ref
