@@ -194,7 +194,7 @@ func TestLinksOfDocuments(t *testing.T) {
 }
 
 // metricName finds the names of our metrics.
-var metricName = regexp.MustCompile(`\btowline_[a-z_]+(?:_total|_seconds)\b`)
+var metricName = regexp.MustCompile(`\btowline_(?:tables|[a-z_]+(?:_total|_seconds))\b`)
 
 func TestDocumentedMetrics(t *testing.T) {
 	reg := prometheus.NewRegistry()
