@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"flag"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -194,11 +195,11 @@ func TestLinksOfDocuments(t *testing.T) {
 }
 
 // metricName finds the names of our metrics.
-var metricName = regexp.MustCompile(`\btowline_(?:tables|[a-z_]+(?:_total|_seconds))\b`)
+var metricName = regexp.MustCompile(`\btowline_(?:tables|[a-z_]+(?:_total|_seconds|_units|_rows|_messages))\b`)
 
 func TestDocumentedMetrics(t *testing.T) {
 	reg := prometheus.NewRegistry()
-	worker.NewMetrics(reg)
+	worker.New(slog.New(slog.DiscardHandler), worker.NewMetrics(reg))
 	descs := make(chan *prometheus.Desc, 100)
 	reg.Describe(descs)
 	close(descs)

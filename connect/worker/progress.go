@@ -17,6 +17,7 @@ type progress struct {
 	marks  map[partition]offsets.Mark
 	time   int64 // commit time of the last record that is through, microseconds
 	tables map[string]connect.TableStatus
+	queue  func() (used, size int) // of the running attempt; nil: there is none
 }
 
 func newProgress() *progress {
@@ -64,6 +65,24 @@ func (p *progress) finished(u *sinkUnit) {
 	if n := len(u.msgs.List); n > 0 {
 		p.time = u.msgs.List[n-1].Time
 	}
+}
+
+// queued tells how full the task's ring is, from now on; nil: there is none.
+func (p *progress) queued(queue func() (used, size int)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.queue = queue
+}
+
+// fill returns how many units are between the stages, and how many there may
+// be.
+func (p *progress) fill() (used, size int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.queue == nil {
+		return 0, 0
+	}
+	return p.queue()
 }
 
 // report takes note of a table's state and returns the one before, "" if

@@ -218,6 +218,8 @@ func (t *sinkTask) pump(ctx context.Context) error {
 	for i := range t.works {
 		t.works[i] = make(chan laneWork, 2*sinkUnits)
 	}
+	t.progress.queued(func() (used, size int) { return cap(free) - len(free), cap(free) })
+	defer t.progress.queued(nil)
 	drain, stop := drainContext(ctx)
 	defer stop()
 	g, gctx := errgroup.WithContext(drain)

@@ -108,6 +108,8 @@ func (t *sourceTask) pump(ctx context.Context) error {
 	for range sourceUnits {
 		free <- new(sourceUnit)
 	}
+	t.progress.queued(func() (used, size int) { return cap(free) - len(free), cap(free) })
+	defer t.progress.queued(nil)
 	drain, stop := drainContext(ctx)
 	defer stop()
 	g, gctx := errgroup.WithContext(drain)

@@ -27,7 +27,9 @@ type Worker struct {
 
 // New returns a Worker without connectors and without a log.
 func New(logger *slog.Logger, metrics *Metrics) *Worker {
-	return &Worker{logger: logger, metrics: metrics}
+	w := &Worker{logger: logger, metrics: metrics}
+	metrics.reg.MustRegister(newCollector(w))
+	return w
 }
 
 // Use sets the log that the tasks work over, before Run and between Runs. It

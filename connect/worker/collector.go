@@ -1,0 +1,67 @@
+package worker
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// collectTimeout bounds what a look at the metrics may ask of the log.
+const collectTimeout = 5 * time.Second
+
+// collector shows numbers that are looked up when somebody asks for them.
+type collector struct {
+	w                                     *Worker
+	queue, capacity, behind, rows, ofRows *prometheus.Desc
+}
+
+// newCollector returns the collector of w's tasks.
+func newCollector(w *Worker) *collector {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("towline_"+name, help, append([]string{"connector", "task"}, labels...), nil)
+	}
+	return &collector{
+		w:        w,
+		queue:    desc("queue_units", "Units of records between the stages of a task."),
+		capacity: desc("queue_capacity_units", "The most units of records that there may be between the stages of a task."),
+		behind:   desc("lag_messages", "Messages of its topics that a sink has not done."),
+		rows:     desc("snapshot_rows", "Rows of a table that the snapshot has read.", "table"),
+		ofRows:   desc("snapshot_estimated_rows", "Rows of a table that the snapshot is to read, estimated.", "table"),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{c.queue, c.capacity, c.behind, c.rows, c.ofRows} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), collectTimeout)
+	defer cancel()
+	c.w.mu.Lock()
+	tasks := c.w.tasks
+	c.w.mu.Unlock()
+	for _, s := range tasks {
+		show := func(d *prometheus.Desc, v float64, labels ...string) {
+			ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, append([]string{s.id.connector, itoa(s.id.task)}, labels...)...)
+		}
+		used, size := s.prog.fill()
+		show(c.queue, float64(used))
+		show(c.capacity, float64(size))
+		if !s.conn.IsSource() {
+			if c.w.theLog() != nil {
+				show(c.behind, float64(c.w.connectorStatus(ctx, s).LagMessages))
+			}
+			continue
+		}
+		_, _, tables := s.prog.snapshot()
+		for name, t := range tables {
+			show(c.rows, float64(t.Rows), name)
+			show(c.ofRows, float64(t.Total), name)
+		}
+	}
+}
