@@ -289,6 +289,8 @@ func (w *weaver) see(r *connect.Record) bool {
 		keep := !t.stopped && !w.superseded(t, r)
 		if keep {
 			w.discardAll(t)
+		} else {
+			w.discardWindows(t)
 		}
 		return keep
 	}

@@ -216,3 +216,24 @@ func TestNoLocks(t *testing.T) {
 		t.Fatalf("%+v, %s", j, k.status("bag"))
 	}
 }
+
+// A TRUNCATE touches no key, but what a window has read before it is gone,
+// also in a table without a key, whose changes are not sent on until it is
+// copied.
+func TestTruncateShutsTheWindows(t *testing.T) {
+	for _, name := range []string{"keyed", "bag"} {
+		a := simShape(name, name == "keyed", 0)
+		k := newScript(t, Config{}, a)
+		k.deliver(k.job(), 1, 2)
+		k.stream(connect.Record{Op: connect.OpTruncate, Table: a})
+		var b connect.Batch
+		if k.w.emitNext(&b, false) {
+			t.Fatalf("%s: rows from before the TRUNCATE go out: %+v", name, b.Records)
+		}
+		k.deliver(k.job())
+		k.stream()
+		if !k.w.emitNext(&b, false) || len(b.Records) != 0 || k.status(name) != "true false" {
+			t.Fatalf("%s: %+v, %s", name, b.Records, k.status(name))
+		}
+	}
+}

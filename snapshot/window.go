@@ -107,13 +107,19 @@ func (w *weaver) discard(win *window) {
 	w.wakeWorkers()
 }
 
-// discardAll throws away everything that is under way with t.
-func (w *weaver) discardAll(t *table) {
+// discardWindows throws away t's windows, which hold rows from before a
+// TRUNCATE that touches no key. A locked copy has its own place in the log.
+func (w *weaver) discardWindows(t *table) {
 	for _, win := range slices.Clone(w.windows) {
 		if win.table == t {
 			w.discard(win)
 		}
 	}
+}
+
+// discardAll throws away everything that is under way with t.
+func (w *weaver) discardAll(t *table) {
+	w.discardWindows(t)
 	if c := w.copy; c != nil && c.table == t {
 		w.abortCopy()
 	}
