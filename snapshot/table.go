@@ -100,7 +100,7 @@ func (t *table) report(env *connect.Env, reason error) {
 	switch {
 	case t.stopped:
 		state = connect.TableStopped
-	case t.status == done:
+	case t.status == done, t.shape == nil: // of a table that is gone nothing is missing
 		state = connect.TableFollowing
 	case t.status == copying:
 		state = connect.TableCopying

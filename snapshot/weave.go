@@ -177,17 +177,21 @@ func (w *weaver) admit(t *table, empty bool) {
 
 // vanish forgets a table that is not there, or not captured, any more. Should
 // it come back it is copied anew. What must be truncated then is kept in mind.
+// Until then there is nothing to wait for, which is reported.
 func (w *weaver) vanish(t *table) {
 	if t.stopped || t.dirty || t.truncate {
 		if t.shape != nil {
 			w.restart(t)
 			t.shape = nil
 			clear(w.shapes)
+			t.report(&w.env, nil)
 		}
 		return
 	}
 	w.discardAll(t)
 	w.clearUpTo(t)
+	t.shape = nil
+	t.report(&w.env, nil)
 	delete(w.tables, t.tableName)
 	clear(w.shapes)
 	w.order = slices.DeleteFunc(w.order, func(o *table) bool { return o == t })
@@ -224,6 +228,9 @@ func (w *weaver) clearUpTo(t *table) {
 func (w *weaver) reshape(t *table, s *schema.Table, reread bool) {
 	old := t.shape
 	t.shape = s
+	if old == nil {
+		t.reported = "" // it is not gone any more
+	}
 	if old != nil && old.SameLayout(s) && !reread {
 		return
 	}

@@ -237,3 +237,31 @@ func TestTruncateShutsTheWindows(t *testing.T) {
 		}
 	}
 }
+
+// Nobody is to wait for the copy of a table that was dropped meanwhile; should
+// it come back its copy is waited for again.
+func TestDroppedTablesAreNotWaitedFor(t *testing.T) {
+	for _, name := range []string{"keyed", "dirty"} {
+		a := simShape(name, true, 0)
+		k := newScript(t, Config{}, a)
+		states := map[string]connect.TableState{}
+		k.w.env.Report = func(s connect.TableStatus) { states[s.Table] = s.State }
+		k.w.tables[tableName{"sim", name}].dirty = name == "dirty"
+		k.stream()
+		k.deliver(k.job(), 1)
+		if states["sim."+name] != connect.TableCopying {
+			t.Fatalf("%s is %s while it is copied", name, states["sim."+name])
+		}
+		k.l.tables = nil
+		k.stream(connect.Record{Op: connect.OpTruncate, Table: a})
+		k.stream()
+		if states["sim."+name] != connect.TableFollowing {
+			t.Fatalf("%s is %s after it was dropped", name, states["sim."+name])
+		}
+		k.l.tables = []*schema.Table{a}
+		k.stream(connect.Record{Op: connect.OpSchema, Flags: connect.Reread, Table: a})
+		if states["sim."+name] != connect.TableWaiting {
+			t.Fatalf("%s is %s after it has come back", name, states["sim."+name])
+		}
+	}
+}
