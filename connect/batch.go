@@ -1,6 +1,8 @@
 package connect
 
 import (
+	"slices"
+
 	"github.com/towline/towline/offsets"
 	"github.com/towline/towline/schema"
 )
@@ -117,7 +119,12 @@ type slab[T any] struct {
 	chunks [][]T
 	cur    int // chunk in use
 	used   int // elements of it handed out
+	huge   int // the most elements of a chunk that is kept
 }
+
+// hugeChunks is how many times the usual size makes a chunk one that is not
+// kept.
+const hugeChunks = 16
 
 // reset frees everything and clears what was handed out, so that nothing old
 // is kept alive and the next run is zero.
@@ -131,7 +138,12 @@ func (s *slab[T]) reset() {
 	s.rewind()
 }
 
-func (s *slab[T]) rewind() { s.cur, s.used = 0, 0 }
+// rewind frees everything. Chunks that were made for one huge run are let go,
+// so that a row of many megabytes does not stay in memory for ever.
+func (s *slab[T]) rewind() {
+	s.cur, s.used = 0, 0
+	s.chunks = slices.DeleteFunc(s.chunks, func(c []T) bool { return len(c) > s.huge })
+}
 
 func (s *slab[T]) take(n, size int) []T {
 	s.room(n, size)
@@ -163,5 +175,6 @@ func (s *slab[T]) room(n, size int) {
 		s.cur++
 		s.used = 0
 	}
+	s.huge = hugeChunks * size
 	s.chunks = append(s.chunks, make([]T, max(n, size)))
 }

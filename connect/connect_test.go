@@ -70,6 +70,27 @@ func TestScratchOutgrown(t *testing.T) {
 	}
 }
 
+func TestHugeRunsAreLetGo(t *testing.T) {
+	var b Batch
+	var m Messages
+	for range 3 {
+		b.Reset()
+		m.Reset()
+		fill(&b)
+		b.Alloc(64 << 20)
+		m.Alloc(64 << 20)
+	}
+	b.Reset()
+	m.Reset()
+	kept := 0
+	for _, c := range append(b.bytes.chunks, m.bytes.chunks...) {
+		kept += len(c)
+	}
+	if kept > 8<<20 {
+		t.Fatalf("%d bytes are kept", kept)
+	}
+}
+
 func TestKeep(t *testing.T) {
 	var b Batch
 	for i := range 10 {
