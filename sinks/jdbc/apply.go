@@ -167,12 +167,15 @@ func (s *Sink) sendFull(ctx context.Context) error {
 func (s *Sink) deleteKeys(ctx context.Context, g *group, list []int32) (err error) {
 	changes := g.changes()
 	limit := min(s.set.batch, max(10000/max(len(g.route.key), 1), 1))
+	if g.route.apart {
+		limit = min(limit, apartKeys)
+	}
 	for len(list) > 0 {
 		s.packet.begin(g.route.deleteFrom)
 		start, n := len(s.packet.buf), 0
 		for n < len(list) && n < limit && len(s.packet.buf)-start < s.room() {
 			if n > 0 {
-				s.packet.buf = append(s.packet.buf, ',')
+				s.packet.buf = append(s.packet.buf, g.route.comma()...)
 			}
 			if s.packet.buf, err = g.route.appendKey(s.packet.buf, changes[list[n]].Row); err != nil {
 				return err
@@ -256,7 +259,7 @@ func (s *Sink) updateByKey(g *group, row schema.Row, rows int64) (err error) {
 	if s.packet.buf, err = g.route.appendSet(s.packet.buf, row); err != nil {
 		return err
 	}
-	s.packet.buf = append(g.route.appendKeyNames(append(s.packet.buf, " WHERE "...)), " IN ("...)
+	s.packet.buf = append(s.packet.buf, g.route.where...)
 	if s.packet.buf, err = g.route.appendKey(s.packet.buf, row); err != nil {
 		return err
 	}

@@ -26,6 +26,11 @@ type column struct {
 	// source cannot have more: the server would cut spaces off without a word.
 	limit int
 	enum  bool // may hold the error value, number 0
+	// member: the target has an ENUM or SET here, and it takes numbers or
+	// elements; see member.go.
+	member bool
+	empty  bool // it is a SET with the member ''
+	wide   bool // it is a SET of 64 members, given by number
 }
 
 // route is how the rows of one shape get into one table.
@@ -38,6 +43,8 @@ type route struct {
 	// found by all they hold.
 	key     []int
 	keyCols []column
+	// apart: keys are compared column by column, not as tuples.
+	apart bool
 	// unique holds the source columns of the target's other unique keys;
 	// always says that there are some which rows do not show. With either the
 	// table is guarded.
@@ -50,6 +57,7 @@ type route struct {
 	insert     string // up to VALUES
 	upsert     string // what follows the rows
 	deleteFrom string // up to the list of keys
+	where      string // the same in an UPDATE
 	target     string // name as the server tells tables apart
 	own        *group // memory for the changes of a batch
 	group      *group // the changes of the batch, nil: none yet
@@ -87,7 +95,7 @@ func (rt *route) setColumns(def *ddl.Def, set *settings, cs *charsets) error {
 			continue // the target computes it
 		}
 		f, spelled := fitOf(d, s, cs)
-		c := column{src: i, source: s, ident: quoted(d.Name), form: spelled, enum: s.Type == schema.TypeEnum}
+		c := newColumn(i, s, d, spelled)
 		if f == narrow && (d.Type == schema.TypeChar || d.Type == schema.TypeVarchar) {
 			c.limit = max(d.Length, 1)
 		}
@@ -118,7 +126,9 @@ func (rt *route) setKey(def *ddl.Def, set *settings) (index string, err error) {
 				spelled = c.form
 			}
 		}
-		rt.keyCols = append(rt.keyCols, column{src: k, source: s, ident: quoted(d.Name), form: spelled})
+		c := newColumn(k, s, d, spelled)
+		rt.keyCols = append(rt.keyCols, c)
+		rt.apart = rt.apart || c.member && len(rt.key) > 1
 	}
 	for i := range def.Indexes {
 		if x := &def.Indexes[i]; x.Unique && rt.isKey(def, x) {
@@ -187,8 +197,12 @@ func (rt *route) setStatements(index string) {
 	}
 	rt.upsert = rt.upsertTail()
 	b = append([]byte("DELETE "), rt.hint(index)...)
-	b = append(append(append(b, "FROM "...), rt.quoted...), " WHERE "...)
-	rt.deleteFrom = string(append(rt.appendKeyNames(b), " IN ("...))
+	b = append(append(b, "FROM "...), rt.quoted...)
+	rt.where = " WHERE ("
+	if !rt.apart {
+		rt.where = string(append(rt.appendKeyNames([]byte(" WHERE ")), " IN ("...))
+	}
+	rt.deleteFrom = string(append(b, rt.where...))
 }
 
 // hint has a DELETE go by the key also where the server would rather read a
@@ -218,20 +232,23 @@ func (rt *route) upsertTail() string {
 	sep := ""
 	if rt.guarded {
 		for _, c := range rt.keyCols {
-			own := quoted(rt.name.table) + "." + c.ident
-			b = append(b, sep+c.ident+" = IF("+own+" <=> "+alias+"."+c.ident+", "+own+", NULL)"...)
+			own, other := quoted(rt.name.table)+"."+c.ident, alias+"."+c.ident
+			if c.member {
+				own, other = number(own), number(other)
+			}
+			b = append(b, sep+c.ident+" = IF("+own+" <=> "+other+", "+own+", NULL)"...)
 			sep = ", "
 		}
 	}
 	for _, c := range rt.cols {
 		if !slices.Contains(rt.key, c.src) {
-			b = append(b, sep+c.ident+" = "+alias+"."+c.ident...)
+			b = append(b, sep+c.ident+" = "+c.renewed()...)
 			sep = ", "
 		}
 	}
 	if sep == "" { // nothing but the key
 		c := rt.keyCols[0]
-		b = append(b, c.ident+" = "+alias+"."+c.ident...)
+		b = append(b, c.ident+" = "+c.renewed()...)
 	}
 	return string(b)
 }

@@ -33,15 +33,19 @@ func (c *column) append(dst []byte, row schema.Row) ([]byte, error) {
 	return dst, nil
 }
 
-// appendKey appends the values of a row's key.
+// appendKey appends the values of a row's key, or the condition that they are
+// a row's.
 func (rt *route) appendKey(dst []byte, row schema.Row) (_ []byte, err error) {
+	if rt.apart {
+		return rt.appendKeyApart(dst, row)
+	}
 	for i := range rt.keyCols {
 		if len(rt.keyCols) > 1 {
 			dst = append(dst, "(,"[min(i, 1)])
 		} else if i > 0 {
 			dst = append(dst, ',')
 		}
-		if dst, err = rt.keyCols[i].append(dst, row); err != nil {
+		if dst, err = rt.keyCols[i].appendOperand(dst, row); err != nil {
 			return dst, err
 		}
 	}
@@ -103,7 +107,7 @@ func (c *column) appendEqual(dst []byte, row schema.Row) (_ []byte, err error) {
 			return appendString(append(append(dst, before...), "_binary"...), v.Bytes()), nil
 		}
 	case c.form == formPlain && (k == schema.Enum || k == schema.Set), k == schema.Enum && v.Uint() == 0:
-		before = c.ident + "+0 <=> "
+		before = number(c.ident) + " <=> "
 	}
 	if dst, err = c.append(append(dst, before...), row); err != nil {
 		return dst, err
