@@ -394,6 +394,7 @@ func (c *simChanges) Reached(p offsets.Position, h High) bool { return uint64(si
 func (c *simChanges) Tables() []*schema.Table                 { return c.shapes[:] }
 func (c *simChanges) Topic(t *schema.Table) string            { return "t" }
 func (c *simChanges) Stop(t *schema.Table, reason error)      { c.faults = append(c.faults, reason) }
+func (c *simChanges) Stopped(string, string) (string, bool)   { return "", false }
 
 // target is where batches end up: it applies them, drops what a restart
 // replays as the worker does, and checks that no key goes back.

@@ -33,6 +33,10 @@ type Changes interface {
 	// Stop ends the following of a table: its events are dropped from now on,
 	// which the State keeps. It may run beside Read.
 	Stop(table *schema.Table, reason error)
+	// Stopped returns why a table is stopped; ok is false if it is not. Only
+	// that tells a table that is stopped from one that is gone: Tables has
+	// neither. It may run beside Read, and ahead of it.
+	Stopped(database, name string) (reason string, ok bool)
 }
 
 // Anchor is a place in the log as chunk readers need it.

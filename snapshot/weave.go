@@ -184,18 +184,29 @@ func (w *weaver) vanish(t *table) {
 			w.restart(t)
 			t.shape = nil
 			clear(w.shapes)
-			t.report(&w.env, nil)
+			w.reportGone(t)
 		}
 		return
 	}
 	w.discardAll(t)
 	w.clearUpTo(t)
 	t.shape = nil
-	t.report(&w.env, nil)
+	w.reportGone(t)
 	delete(w.tables, t.tableName)
 	clear(w.shapes)
 	w.order = slices.DeleteFunc(w.order, func(o *table) bool { return o == t })
 	w.gone = append(w.gone, stateKey(t.database, t.name))
+}
+
+// reportGone tells that a table is not there any more or, if the change source
+// has stopped it, again why: reports of its copy may have come in between.
+func (w *weaver) reportGone(t *table) {
+	if reason, ok := w.changes.Stopped(t.database, t.name); ok && w.env.Report != nil {
+		t.reported = connect.TableStopped
+		w.env.Report(connect.TableStatus{Table: t.String(), State: connect.TableStopped, Reason: reason})
+		return
+	}
+	t.report(&w.env, nil)
 }
 
 // restart begins the copy of t anew.

@@ -16,10 +16,13 @@ import (
 // listed are changes whose tables a test sets.
 type listed struct {
 	*simChanges
-	tables []*schema.Table
+	tables  []*schema.Table
+	stopped string // why all tables are stopped
 }
 
 func (l *listed) Tables() []*schema.Table { return l.tables }
+
+func (l *listed) Stopped(string, string) (string, bool) { return l.stopped, l.stopped != "" }
 
 // script drives a weaver by hand.
 type script struct {
@@ -263,5 +266,21 @@ func TestDroppedTablesAreNotWaitedFor(t *testing.T) {
 		if states["sim."+name] != connect.TableWaiting {
 			t.Fatalf("%s is %s after it has come back", name, states["sim."+name])
 		}
+	}
+}
+
+// A table that the change source has stopped is not gone: that it is stopped,
+// and why, is the last that is told of it.
+func TestStoppedTablesStayStopped(t *testing.T) {
+	a := simShape("a", true, 0)
+	k := newScript(t, Config{}, a)
+	var last connect.TableStatus
+	k.w.env.Report = func(s connect.TableStatus) { last = s }
+	k.deliver(k.job(), 1)
+	k.l.tables, k.l.stopped = nil, "not understood"
+	k.stream()
+	k.stream()
+	if last.State != connect.TableStopped || last.Reason != "not understood" {
+		t.Fatalf("%+v", last)
 	}
 }

@@ -47,7 +47,9 @@ func forgedSequencer(t *testing.T, f *forge, reports *[]connect.TableStatus) *se
 	if err != nil {
 		t.Fatal(err)
 	}
-	sh := newShapes(s, facts{}, func(st connect.TableStatus) { *reports = append(*reports, st) })
+	sh := newShapes(s, facts{}, func(n tableName, reason string) {
+		*reports = append(*reports, connect.TableStatus{Table: n.String(), State: connect.TableStopped, Reason: reason})
+	})
 	free := make(chan *job, 50)
 	for range cap(free) {
 		free <- newJob()

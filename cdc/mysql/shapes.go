@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/towline/towline/connect"
 	"github.com/towline/towline/offsets"
 	"github.com/towline/towline/schema"
 	"github.com/towline/towline/schema/catalog"
@@ -37,7 +36,7 @@ type shapes struct {
 	defs      map[tableName]*ddl.Def
 	databases map[string]ddl.Database
 	halted    map[tableName]string
-	report    func(connect.TableStatus)
+	report    func(n tableName, reason string) // tells of a stop
 	// lost are tables whose shape comes with their next table map. They are to
 	// be read anew then.
 	lost map[tableName]string
@@ -50,7 +49,7 @@ type shapes struct {
 	serverColl  string
 }
 
-func newShapes(s *settings, f facts, report func(connect.TableStatus)) *shapes {
+func newShapes(s *settings, f facts, report func(n tableName, reason string)) *shapes {
 	return &shapes{
 		filter: s.filter, defs: map[tableName]*ddl.Def{}, databases: map[string]ddl.Database{},
 		halted: map[tableName]string{}, lost: map[tableName]string{}, report: report,
@@ -84,7 +83,7 @@ func (s *shapes) stop(n tableName, reason string) (e offsets.Entry, ok bool) {
 		return e, false
 	}
 	s.halted[n] = reason
-	s.report(connect.TableStatus{Table: n.String(), State: connect.TableStopped, Reason: reason})
+	s.report(n, reason)
 	return stopEntry(n, reason), true
 }
 

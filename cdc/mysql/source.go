@@ -42,7 +42,8 @@ type Source struct {
 	mode   mode
 	server gtid.UUID
 
-	tables []*schema.Table // captured, as of the last Read
+	tables  []*schema.Table      // captured, as of the last Read
+	reasons map[tableName]string // of the tables that are stopped
 
 	// Of Read alone.
 	seq    uint64
@@ -95,7 +96,10 @@ func (s *Source) open(ctx context.Context, db *sql.DB, from offsets.Position, st
 	if err := f.refuse(); err != nil {
 		return connect.Permanent(fmt.Errorf("follow MySQL at %s: %w", s.settings.addr(), err))
 	}
-	sh := newShapes(s.settings, f, s.env.Report)
+	s.mu.Lock()
+	s.reasons = map[tableName]string{}
+	s.mu.Unlock()
+	sh := newShapes(s.settings, f, s.halted)
 	var pos position
 	var fresh []offsets.Entry
 	if from == nil {
@@ -199,8 +203,25 @@ func (s *Source) report(sh *shapes) {
 		if !s.settings.filter.table(o.table.db, o.table.table) {
 			continue // another connector may follow it now
 		}
-		s.env.Report(connect.TableStatus{Table: o.table.String(), State: connect.TableStopped, Reason: o.reason})
+		s.halted(o.table, o.reason)
 	}
+}
+
+// halted takes note of a table that is stopped, and reports it.
+func (s *Source) halted(n tableName, reason string) {
+	s.mu.Lock()
+	s.reasons[n] = reason
+	s.mu.Unlock()
+	s.env.Report(connect.TableStatus{Table: n.String(), State: connect.TableStopped, Reason: reason})
+}
+
+// Stopped returns why a table is stopped; ok is false if it is not. It may run
+// beside Read, and ahead of it.
+func (s *Source) Stopped(database, name string) (reason string, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	reason, ok = s.reasons[tableName{database, name}]
+	return reason, ok
 }
 
 func (s *Source) running() *run {
@@ -311,7 +332,7 @@ func (s *Source) fail(r *run, j *job) error {
 		reason := fmt.Sprintf("its rows cannot be read: %v; mend the cause, then take a new snapshot of the table", f.err)
 		s.state = append(s.state, stopEntry(f.table, reason))
 		r.stops.put(stopOrder{f.table, reason})
-		s.env.Report(connect.TableStatus{Table: f.table.String(), State: connect.TableStopped, Reason: reason})
+		s.halted(f.table, reason)
 	}
 	i := -1
 	j.batch.Keep(func(rec *connect.Record) bool {
