@@ -115,7 +115,7 @@ func numberFixtures() []fixture {
 			255, 255, 65535, 16777215, 4294967295, 18446744073709551615, 18446744073709551615, 99999999.99, 999999999999999999999999999999.9999999999, 99999999999999999999, 0.99999, 9999999.5, 1e300`)},
 		// The float nearest to 99999999.99 is 100000000, which the server stores
 		// and would refuse if it were given.
-		{name: "float_edge", columns: "f FLOAT(10,2)", rows: []string{"99999999.99"}, sourceOnly: true},
+		{name: "float_edge", columns: "f FLOAT(10,2), z FLOAT(10,2) ZEROFILL, u FLOAT(8,0) UNSIGNED, s FLOAT(20,20)", rows: []string{"99999999.99, 99999999.99, 99999999, 0.99999999999999999999", "-99999999.99, 0.01, 16777217, -0.99999999999999999999"}},
 		{name: "decimals", columns: `a DECIMAL(65,30), b DECIMAL(65,0), c DECIMAL(18,0), d DECIMAL(19,0), e DECIMAL(18,18), f DECIMAL(19,18), g DECIMAL(1,0), h DECIMAL(10,2), i DECIMAL(30,30), j DECIMAL(9,9),
 			k DECIMAL(10,9) UNSIGNED, l DECIMAL(38,9), m DECIMAL(17,8), n DECIMAL(4,2)`, rows: lines(`
 			0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0

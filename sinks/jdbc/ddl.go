@@ -21,7 +21,8 @@ func createTable(n name, t *schema.Table, key []int, cs *charsets) string {
 		if i > 0 {
 			b = append(b, ", "...)
 		}
-		b = appendColumn(b, &t.Columns[i], slices.Contains(key, i), cs)
+		c := holding(&t.Columns[i])
+		b = appendColumn(b, &c, slices.Contains(key, i), cs)
 	}
 	if len(key) > 0 {
 		b = appendIndex(append(b, ", PRIMARY KEY "...), t, key, cs)
@@ -234,7 +235,7 @@ func alterTable(n name, d *difference, extras map[string]extra, cs *charsets) st
 	b := append([]byte("ALTER TABLE "), n.quoted()...)
 	sep := " "
 	for _, c := range d.add {
-		plain := *c
+		plain := holding(c)
 		plain.AutoIncrement = false // needs an index of its own
 		b = appendColumn(append(append(b, sep...), "ADD COLUMN "...), &plain, false, cs)
 		sep = ", "

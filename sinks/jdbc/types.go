@@ -52,6 +52,22 @@ func appendType(dst []byte, c *schema.Column, cs *charsets) []byte {
 	return appendCharset(dst, c, cs)
 }
 
+// holding returns the column to make for the values of c, which may be more
+// than c itself takes. The server holds a number against the digits of a
+// FLOAT before it makes it a float, which may lie beyond them: a FLOAT(10,2)
+// stores 99999999.99 as 100000000 and does not take that.
+func holding(c *schema.Column) schema.Column {
+	h := *c
+	if c.Type == schema.TypeFloat && c.Precision > floatDigits {
+		h.Precision, h.Scale = 0, 0
+	}
+	return h
+}
+
+// floatDigits is how many digits a FLOAT(M,D) may have so that each number of
+// it, made a float and rounded to the digits again, is what it was.
+const floatDigits = 7
+
 func appendSizes(dst []byte, sizes ...int) []byte {
 	for i, n := range sizes {
 		dst = strconv.AppendInt(append(dst, "(,"[min(i, 1)]), int64(n), 10)

@@ -168,10 +168,13 @@ func TestCreateTable(t *testing.T) {
 		{Name: "z", Type: schema.TypeVarchar, Length: 9, Charset: "klingon", Collation: "klingon_ci", Nullable: true},
 		{Name: "g", Type: schema.TypeInt, Nullable: true, Generated: true, Invisible: true},
 		{Name: "p", Type: schema.TypeGeometry, Subtype: "point", HasSRID: true, SRID: 4326},
+		{Name: "f7", Type: schema.TypeFloat, Precision: 7, Scale: 3},
+		{Name: "f8", Type: schema.TypeFloat, Precision: 8, Scale: 3, Zerofill: true, Nullable: true},
 	}, Unique: [][]int{{2, 4}, {1}}}
 	got := createTable(name{"d", "t"}, x, []int{1}, testCharsets)
 	want := "CREATE TABLE IF NOT EXISTS `d`.`t` (`a``b` bigint unsigned NOT NULL AUTO_INCREMENT, `t` text character set latin1 collate latin1_swedish_ci NOT NULL, " +
 		"`n` varchar(9) character set utf8mb4 NULL, `z` varchar(9) character set utf8mb4 NULL, `g` int NULL INVISIBLE, `p` point NOT NULL SRID 4326, " +
+		"`f7` float(7,3) NOT NULL, `f8` float unsigned NULL, " +
 		"PRIMARY KEY (`t`(3072)), UNIQUE KEY (`n`,`g`), KEY (`a``b`))"
 	if got != want {
 		t.Errorf("\n got %s\nwant %s", got, want)
