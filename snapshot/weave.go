@@ -427,7 +427,9 @@ func (w *weaver) stamp(b *connect.Batch) {
 		if t.unsaved {
 			t.unsaved = false
 			b.State = append(b.State, offsets.Entry{Key: stateKey(t.database, t.name), Pos: t.encode()})
-			t.report(&w.env, nil)
+			if t.shape != nil { // else reportGone has told
+				t.report(&w.env, nil)
+			}
 			active = true
 		}
 	}

@@ -277,6 +277,7 @@ func TestStoppedTablesStayStopped(t *testing.T) {
 	var last connect.TableStatus
 	k.w.env.Report = func(s connect.TableStatus) { last = s }
 	k.deliver(k.job(), 1)
+	k.w.tables[tableName{"sim", "a"}].dirty = true // so that it is kept in mind
 	k.l.tables, k.l.stopped = nil, "not understood"
 	k.stream()
 	k.stream()
