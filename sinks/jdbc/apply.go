@@ -3,6 +3,10 @@ package jdbc
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/go-sql-driver/mysql"
 
 	"github.com/towline/towline/schema"
 	"github.com/towline/towline/sinks/apply"
@@ -60,6 +64,14 @@ func (rt *route) zeroElements(row schema.Row) (n int) {
 	return n
 }
 
+// isZero reports whether a column holds the error value of an ENUM.
+func (rt *route) isZero(row schema.Row, name string) bool {
+	return slices.ContainsFunc(rt.cols, func(c column) bool {
+		v := row[c.src]
+		return c.enum && v.Kind() == schema.Enum && v.Uint() == 0 && strings.EqualFold(c.ident, quoted(name))
+	})
+}
+
 // byKey applies a keyed group.
 func (s *Sink) byKey(ctx context.Context, g *group) error {
 	s.sort(g)
@@ -101,20 +113,19 @@ func (s *Sink) single(ctx context.Context, g *group, row schema.Row, write func(
 	if err := s.makeRoom(ctx, row); err != nil {
 		return err
 	}
-	zeros := g.route.zeroElements(row)
-	if zeros == 0 {
+	if g.route.zeroElements(row) == 0 {
 		if err := write(); err != nil {
 			return err
 		}
 		return s.sendFull(ctx)
 	}
-	return s.relaxed(ctx, g, zeros, write)
+	return s.relaxed(ctx, g.route, row, write)
 }
 
 // relaxed executes a statement that stores the error value of an ENUM, which
-// a strict server refuses. It counts the warnings: more than those values
-// cause mean that something else was changed.
-func (s *Sink) relaxed(ctx context.Context, g *group, zeros int, write func() error) error {
+// a strict server refuses. It looks at the warnings: one that those values do
+// not cause means that something else was changed.
+func (s *Sink) relaxed(ctx context.Context, rt *route, row schema.Row, write func() error) error {
 	if err := s.send(ctx); err != nil {
 		return err
 	}
@@ -124,11 +135,14 @@ func (s *Sink) relaxed(ctx context.Context, g *group, zeros int, write func() er
 		err = s.send(ctx)
 	}
 	var warnings int
-	if err == nil {
-		err = s.main.conn.QueryRowContext(ctx, "SELECT @@warning_count").Scan(&warnings)
+	if err == nil { // SHOW keeps them, where SELECT @@warning_count would not
+		err = s.main.conn.QueryRowContext(ctx, "SHOW COUNT(*) WARNINGS").Scan(&warnings)
 	}
-	if err == nil && warnings > zeros {
-		err = errData{fmt.Errorf("table %s would change a value of the row: %s", g.route.name, s.warning(ctx))}
+	if err == nil && warnings > rt.zeroElements(row) { // a key that an upsert sets again warns twice
+		var text string
+		if text, err = s.otherWarning(ctx, rt, row, warnings); text != "" {
+			err = errData{fmt.Errorf("table %s would change a value of the row: %s", rt.name, text)}
+		}
 	}
 	s.packet.reset()
 	s.packet.add("SET SESSION sql_mode = '" + sqlMode + "'")
@@ -138,21 +152,29 @@ func (s *Sink) relaxed(ctx context.Context, g *group, zeros int, write func() er
 	return err
 }
 
-// warning returns the last warning that is not about an ENUM's error value.
-func (s *Sink) warning(ctx context.Context) (text string) {
+// otherWarning returns a warning that is not about an ENUM's error value in
+// row, "" if there is none among all.
+func (s *Sink) otherWarning(ctx context.Context, rt *route, row schema.Row, all int) (text string, err error) {
 	rows, err := s.main.conn.QueryContext(ctx, "SHOW WARNINGS")
 	if err != nil {
-		return err.Error()
+		return "", err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var level, message string
-		var code int
-		if rows.Scan(&level, &code, &message) == nil {
-			text = message
+		var level string
+		var w mysql.MySQLError
+		if err := rows.Scan(&level, &w.Number, &w.Message); err != nil {
+			return "", err
 		}
+		if w.Number != errTruncated || !rt.isZero(row, columnOf(&w)) {
+			return w.Message, rows.Err()
+		}
+		all--
 	}
-	return text
+	if all > 0 {
+		text = "it has more warnings than the server shows"
+	}
+	return text, rows.Err()
 }
 
 // sendFull sends the packet if it is long.

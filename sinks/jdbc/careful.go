@@ -95,7 +95,7 @@ func (s *Sink) retrace(ctx context.Context, g *group, i int32, _ error) error {
 	c := g.table.Changes[i]
 	if c.Moved && g.route.guarded && c.First != nil { // it was deleted, to make way
 		first := c.First
-		if err := s.try(ctx, func() error { return s.insertRow(g, first, g.route.upsert) }); err != nil && !isData(err) {
+		if err := s.try(ctx, func() error { return s.upsertRow(ctx, g, first) }); err != nil && !isData(err) {
 			return err
 		}
 	}
@@ -104,7 +104,7 @@ func (s *Sink) retrace(ctx context.Context, g *group, i int32, _ error) error {
 			continue
 		}
 		r := &s.batch.b.Records[step.Record]
-		err := s.try(ctx, func() error { return s.applyStep(g, r, step.Gone) })
+		err := s.try(ctx, func() error { return s.applyStep(ctx, g, r, step.Gone) })
 		if err == nil {
 			continue
 		}
@@ -116,8 +116,13 @@ func (s *Sink) retrace(ctx context.Context, g *group, i int32, _ error) error {
 	return nil // where none failed, what stood in the way is gone
 }
 
-// applyStep appends the statement for one record of a keyed group.
-func (s *Sink) applyStep(g *group, r *connect.Record, gone bool) (err error) {
+// upsertRow upserts one row.
+func (s *Sink) upsertRow(ctx context.Context, g *group, row schema.Row) error {
+	return s.single(ctx, g, row, func() error { return s.insertRow(g, row, g.route.upsert) })
+}
+
+// applyStep applies one record of a keyed group.
+func (s *Sink) applyStep(ctx context.Context, g *group, r *connect.Record, gone bool) (err error) {
 	if gone {
 		s.packet.begin(g.route.deleteFrom)
 		if s.packet.buf, err = g.route.appendKey(s.packet.buf, r.Before); err != nil {
@@ -128,14 +133,14 @@ func (s *Sink) applyStep(g *group, r *connect.Record, gone bool) (err error) {
 		return nil
 	}
 	if s.set.mode == modeUpdate {
-		return s.updateByKey(g, r.After, -1)
+		return s.single(ctx, g, r.After, func() error { return s.updateByKey(g, r.After, -1) })
 	}
 	for i := range r.After {
 		if r.After[i].Kind() == schema.Absent && r.Op == connect.OpUpdate {
-			return s.updateByKey(g, r.After, 1)
+			return s.single(ctx, g, r.After, func() error { return s.updateByKey(g, r.After, 1) })
 		}
 	}
-	return s.insertRow(g, r.After, g.route.upsert)
+	return s.upsertRow(ctx, g, r.After)
 }
 
 // explain says which table, column and kind of value an error is about.

@@ -45,6 +45,7 @@ const (
 	errColumnTwice = 1060
 	errNullColumn  = 1048
 	errDuplicate   = 1062
+	errTruncated   = 1265
 )
 
 // isStale reports an error that a shape which is not the table's any more
