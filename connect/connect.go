@@ -37,7 +37,8 @@ type Sink interface {
 	Open(ctx context.Context) ([]offsets.Entry, error)
 	// Write applies b, in order per key. It returns nil: all is durable, and
 	// so is b.State if the target keeps it (where b has no State it becomes
-	// durable together with the next batch that has); a *BatchError: all but
+	// durable together with the next batch that has; with several lanes others
+	// may see it at once, since what they do next may build on it); a *BatchError: all but
 	// the listed records are durable, but b.State is not kept: it comes again,
 	// in a batch without records, once the failed ones are dead letters; any
 	// other error: nothing is known, and the sink is closed, opened and fed

@@ -246,6 +246,11 @@ func (w *weaver) emitPart(b *connect.Batch) {
 	}
 	t := win.table
 	w.finishRows(b, c.High)
+	if t.shape != nil && t.shape.SameLayout(win.shape) { // as the stream's rows have it: what else is known of the table counts too
+		for i := range b.Records {
+			b.Records[i].Table = t.shape
+		}
+	}
 	t.rows += int64(len(b.Records))
 	t.bytes += int64(b.Size())
 	if len(c.Parts) > 0 && t.keyless() && !t.dirty {

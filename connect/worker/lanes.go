@@ -221,7 +221,11 @@ func (t *sinkTask) partByLane(ctx context.Context, u *sinkUnit) error {
 	for i := range u.batch.Records {
 		r := &u.batch.Records[i]
 		if r.Table != table {
-			table, spread = r.Table, connect.SpreadOf(r.Table)
+			table = r.Table
+			var err error
+			if spread, err = t.spreadOf(ctx, u, table); err != nil {
+				return err
+			}
 		}
 		if !r.Op.HasRow() {
 			if err := t.barrier(ctx, u, r); err != nil {
@@ -237,6 +241,23 @@ func (t *sinkTask) partByLane(ctx context.Context, u *sinkUnit) error {
 		}
 	}
 	return nil
+}
+
+// spreadOf returns how a table's rows are split over the lanes. Where that is
+// not as it was, since another shape of the table has come (its keys changed,
+// or more is known of them), rows of one key go to another lane from here on:
+// the lanes finish what they have first (invariant 4).
+func (t *sinkTask) spreadOf(ctx context.Context, u *sinkUnit, table *schema.Table) (connect.Spread, error) {
+	spread, name := connect.SpreadOf(table), [2]string{table.Database, table.Name}
+	before, seen := t.spreads[name]
+	t.spreads[name] = spread
+	if !seen || before == spread {
+		return spread, nil
+	}
+	if err := t.sendParts(ctx, u, nil); err != nil {
+		return spread, err
+	}
+	return spread, t.fence(ctx)
 }
 
 // doneBefore reports whether a lane had written r before the task was opened:

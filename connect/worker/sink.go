@@ -56,6 +56,9 @@ type sinkTask struct {
 	// pending is State that a lane has not been given yet, because units had
 	// no records for it; owned by the dispatching goroutine.
 	pending []map[string]offsets.Position
+	// spreads is how the rows of each table, by database and name, were split
+	// last; owned by the dispatching goroutine.
+	spreads map[[2]string]connect.Spread
 	buf     []byte
 	// through is signalled when all lanes are through with a unit.
 	through chan struct{}
@@ -104,7 +107,7 @@ func (t *sinkTask) openSinks(ctx context.Context) error {
 	t.sinks = nil
 	t.starts = make([]map[partition]offsets.Mark, t.lanes)
 	t.pending = make([]map[string]offsets.Position, t.lanes)
-	t.keeps = false
+	t.keeps, t.spreads = false, map[[2]string]connect.Spread{}
 	for i := range t.lanes {
 		t.starts[i] = map[partition]offsets.Mark{}
 		t.pending[i] = map[string]offsets.Position{}
