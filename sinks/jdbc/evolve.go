@@ -116,7 +116,7 @@ func (c *catalogue) lookIn(ctx context.Context, conn *sql.Conn, n name, t *schem
 		return s, err
 	}
 	d := compare(s.def, t, extras, c.charsets)
-	s.faults = d.faults
+	s.faults = append(d.faults, keyFaults(s.def, t, key)...)
 	if c.evolution == evolveNone {
 		s.faults = append(s.faults, d.lossy...)
 		for _, col := range d.add {
@@ -128,6 +128,27 @@ func (c *catalogue) lookIn(ctx context.Context, conn *sql.Conn, n name, t *schem
 		s.todo = append(s.todo, alterTable(n, &d, extras, c.charsets))
 	}
 	return s, nil
+}
+
+// keyFaults tells where rows of t cannot be told apart in a table that is
+// there already: a column of their key is not in it, or one of its own primary
+// key is not in them. Columns added or left empty for that would give rows a
+// key that is not theirs.
+func keyFaults(def *ddl.Def, t *schema.Table, key []int) (faults []string) {
+	for _, k := range key {
+		if name := t.Columns[k].Name; find(def.Table, name) < 0 {
+			faults = append(faults, fmt.Sprintf("column %s, which belongs to the key of the rows, is missing in the table; add it with its values, and the key over it", quoted(name)))
+		}
+	}
+	if len(key) == 0 || !def.Table.Primary {
+		return faults
+	}
+	for _, k := range def.Table.Key {
+		if c := &def.Table.Columns[k]; find(t, c.Name) < 0 && !c.AutoIncrement {
+			faults = append(faults, fmt.Sprintf("column %s of its primary key is not in the rows", quoted(c.Name)))
+		}
+	}
+	return faults
 }
 
 func hasDatabase(ctx context.Context, conn *sql.Conn, db string) (bool, error) {

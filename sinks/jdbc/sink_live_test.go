@@ -341,6 +341,22 @@ func TestEvolution(t *testing.T) {
 			"ts,timestamp(3),YES,CURRENT_TIMESTAMP(3),,DEFAULT_GENERATED on update CURRENT_TIMESTAMP(3)")
 }
 
+// TestKeysThatMoveAreRefused: a table that is there is not given another key
+// by adding columns; its rows would have none.
+func TestKeysThatMoveAreRefused(t *testing.T) {
+	srv := mysqltest.Shared(t)
+	db := srv.CreateDB(t)
+	srv.Exec(t, "CREATE TABLE "+db+".k (id INT PRIMARY KEY, v INT); INSERT INTO "+db+".k VALUES (1, 1)")
+	renamed := mustTable(t, &schema.Table{Database: "shop", Name: "k", Columns: []schema.Column{{Name: "id2", Type: schema.TypeInt}, {Name: "v", Type: schema.TypeInt}}, Key: []int{0}, Primary: true})
+	var f feed
+	s := openTest(t, srv.DSN(db))
+	if err := f.try(s, insert(renamed, 7, 7)); !connect.IsPermanent(err) || !strings.Contains(err.Error(), "id2") {
+		t.Fatalf("a renamed key passes: %v", err)
+	}
+	_ = s.Close()
+	expect(t, srv, "SELECT * FROM "+db+".k", "1,1")
+}
+
 // TestRandomWorkload applies random changes in random batches and compares
 // the target with a model; it breaks the connection now and then.
 func TestRandomWorkload(t *testing.T) {
