@@ -165,6 +165,7 @@ func (c *testChanges) Head(context.Context) (offsets.Position, error) { return n
 func (c *testChanges) Close() error                                   { c.syncer.Close(); return nil }
 func (c *testChanges) Stop(t *schema.Table, reason error)             { panic(reason) }
 func (c *testChanges) Topic(t *schema.Table) string                   { return t.Name }
+func (c *testChanges) Stopped(string, string) (string, bool)          { return "", false }
 
 func (c *testChanges) Reached(p offsets.Position, h snapshot.High) bool {
 	file, pos, _ := parsePos(p)
