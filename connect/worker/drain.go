@@ -2,7 +2,10 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // drainContext returns a context that ends DrainTimeout after ctx does, so
@@ -14,6 +17,27 @@ func drainContext(ctx context.Context) (context.Context, context.CancelFunc) {
 		context.AfterFunc(drain, func() { timer.Stop() })
 	})
 	return drain, func() { stop(); cancel() }
+}
+
+// runStages runs the stages of a task at once. read ends with ctx; the rest
+// have DrainTimeout more to finish what was read. When one fails all end.
+func runStages(ctx context.Context, read func(context.Context) error, rest ...func(context.Context) error) error {
+	drain, stop := drainContext(ctx)
+	defer stop()
+	g, gctx := errgroup.WithContext(drain)
+	g.Go(func() error {
+		rctx, cancel := both(ctx, gctx)
+		defer cancel()
+		return read(rctx)
+	})
+	for _, stage := range rest {
+		g.Go(func() error { return stage(gctx) })
+	}
+	err := g.Wait()
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
 }
 
 // both returns a context that ends when either does.

@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/towline/towline/connect"
 	"github.com/towline/towline/offsets"
@@ -42,7 +39,6 @@ type sinkTask struct {
 	dead      *deadLetters // nil: errors are not tolerated
 	meter     *meter
 	progress  *progress
-	logger    *slog.Logger
 
 	prefix string
 	sinks  []connect.Sink
@@ -223,28 +219,20 @@ func (t *sinkTask) pump(ctx context.Context) error {
 	}
 	t.progress.queued(func() (used, size int) { return cap(free) - len(free), cap(free) })
 	defer t.progress.queued(nil)
-	drain, stop := drainContext(ctx)
-	defer stop()
-	g, gctx := errgroup.WithContext(drain)
-	g.Go(func() error {
-		defer close(full)
-		rctx, cancel := both(ctx, gctx)
-		defer cancel()
-		return t.readLoop(rctx, free, full)
-	})
-	g.Go(func() error {
-		defer close(order)
-		return t.dispatchLoop(gctx, full, order)
-	})
+	stages := []func(context.Context) error{
+		func(ctx context.Context) error {
+			defer close(order)
+			return t.dispatchLoop(ctx, full, order)
+		},
+		func(ctx context.Context) error { return t.finishLoop(ctx, order, free) },
+	}
 	for i := range t.lanes {
-		g.Go(func() error { return t.laneLoop(gctx, i) })
+		stages = append(stages, func(ctx context.Context) error { return t.laneLoop(ctx, i) })
 	}
-	g.Go(func() error { return t.finishLoop(gctx, order, free) })
-	err := g.Wait()
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		return nil
-	}
-	return err
+	return runStages(ctx, func(ctx context.Context) error {
+		defer close(full)
+		return t.readLoop(ctx, free, full)
+	}, stages...)
 }
 
 // readLoop reads messages into free units. It opens its reader anew when

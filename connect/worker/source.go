@@ -3,13 +3,9 @@ package worker
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/towline/towline/connect"
 	"github.com/towline/towline/offsets"
@@ -40,7 +36,6 @@ type sourceTask struct {
 	partitions int32        // of topics that it makes
 	meter      *meter
 	progress   *progress
-	logger     *slog.Logger
 
 	prefix string
 	// skip is the highest Seq in the log when the task was opened: changes up
@@ -55,7 +50,6 @@ type sourceUnit struct {
 	batch connect.Batch
 	msgs  connect.Messages
 	seq   uint64 // highest of the batch's changes; 0: none
-	took  [3]time.Duration
 }
 
 // Run moves changes until ctx ends, the source does (io.EOF), or something
@@ -110,25 +104,16 @@ func (t *sourceTask) pump(ctx context.Context) error {
 	}
 	t.progress.queued(func() (used, size int) { return cap(free) - len(free), cap(free) })
 	defer t.progress.queued(nil)
-	drain, stop := drainContext(ctx)
-	defer stop()
-	g, gctx := errgroup.WithContext(drain)
-	g.Go(func() error {
-		defer close(encode)
-		rctx, cancel := both(ctx, gctx)
-		defer cancel()
-		return t.readLoop(rctx, free, encode)
-	})
-	g.Go(func() error {
-		defer close(write)
-		return t.encodeLoop(gctx, encode, write)
-	})
-	g.Go(func() error { return t.appendLoop(gctx, write, free) })
-	err := g.Wait()
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		return nil
-	}
-	return err
+	return runStages(ctx,
+		func(ctx context.Context) error {
+			defer close(encode)
+			return t.readLoop(ctx, free, encode)
+		},
+		func(ctx context.Context) error {
+			defer close(write)
+			return t.encodeLoop(ctx, encode, write)
+		},
+		func(ctx context.Context) error { return t.appendLoop(ctx, write, free) })
 }
 
 func (t *sourceTask) readLoop(ctx context.Context, free <-chan *sourceUnit, out chan<- *sourceUnit) error {
