@@ -11,6 +11,7 @@ import (
 	"github.com/towline/towline/connect/frame"
 	"github.com/towline/towline/connect/transform"
 	"github.com/towline/towline/offsets"
+	"github.com/towline/towline/sinks/discard"
 	"github.com/towline/towline/sinks/file"
 	"github.com/towline/towline/sinks/jdbc"
 	"github.com/towline/towline/sinks/webhook"
@@ -21,7 +22,7 @@ import (
 // registry returns all plug-ins that this program has.
 func registry() *config.Registry {
 	return &config.Registry{
-		Connectors: slices.Concat([]connect.Plugin{mysqlPlugin(), jdbc.Plugin()}, webhook.Plugins(), file.Plugins()),
+		Connectors: slices.Concat([]connect.Plugin{mysqlPlugin(), jdbc.Plugin()}, webhook.Plugins(), file.Plugins(), []connect.Plugin{discard.Plugin()}),
 		Transforms: transform.Plugins(),
 		Predicates: transform.Predicates(),
 		Converters: append([]connect.Plugin{frame.Plugin()}, convert.Plugins()...),
