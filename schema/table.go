@@ -174,6 +174,34 @@ func maxScale(t Type) (int, bool) {
 	return 0, false
 }
 
+// Project returns t with only the columns at keep, in that order. Unique keys
+// stay if they are whole; all columns of the key must.
+func (t *Table) Project(keep []int) (*Table, error) {
+	n := &Table{Database: t.Database, Name: t.Name, Primary: t.Primary, UniqueUnknown: t.UniqueUnknown}
+	for _, k := range keep {
+		n.Columns = append(n.Columns, t.Columns[k])
+	}
+	for _, k := range t.Key {
+		i := slices.Index(keep, k)
+		if i < 0 {
+			return nil, fmt.Errorf("table %s: column %s belongs to the key and cannot be left out", t, t.Columns[k].Name)
+		}
+		n.Key = append(n.Key, i)
+	}
+	for _, u := range t.Unique {
+		var m []int
+		whole := true
+		for _, k := range u {
+			i := slices.Index(keep, k)
+			m, whole = append(m, i), whole && i >= 0
+		}
+		if whole {
+			n.Unique = append(n.Unique, m)
+		}
+	}
+	return New(n)
+}
+
 // ID returns the fingerprint of t's content.
 func (t *Table) ID() ID { return t.id }
 

@@ -67,7 +67,7 @@ type decoder struct {
 func (d *decoder) fault(err error) error {
 	name := ""
 	if d.column < len(d.plan.columns) {
-		name = d.plan.table.Columns[d.column].Name
+		name = d.plan.logged.Columns[d.column].Name
 	}
 	return fmt.Errorf("binlog: table %s: row %d of a row event: column %d %q: %w", d.plan.table, d.row+1, d.column+1, name, err)
 }
@@ -89,6 +89,7 @@ func (d *decoder) changes(deletes bool) error {
 		if err != nil {
 			return err
 		}
+		row = d.project(row)
 		if deletes {
 			d.add(connect.OpDelete, 0).Before = row
 		} else {
@@ -111,6 +112,7 @@ func (d *decoder) updates() error {
 		if err != nil {
 			return err
 		}
+		before, after = d.project(before), d.project(after)
 		if d.keyMoved(before, after) {
 			d.add(connect.OpDelete, connect.KeyMoved).Before = before
 			d.add(connect.OpInsert, connect.KeyMoved).After = after
@@ -120,6 +122,18 @@ func (d *decoder) updates() error {
 		r.Before, r.After = before, after
 	}
 	return nil
+}
+
+// project drops the columns of an image that rows do not have.
+func (d *decoder) project(row schema.Row) schema.Row {
+	keep := d.plan.keep
+	if keep == nil {
+		return row
+	}
+	for i, k := range keep { // k >= i
+		row[i] = row[k]
+	}
+	return row[:len(keep):len(keep)]
 }
 
 func (d *decoder) keyMoved(before, after schema.Row) bool {

@@ -2,6 +2,7 @@ package binlog
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/towline/towline/cdc/charset"
 	"github.com/towline/towline/connect"
@@ -30,9 +31,11 @@ const (
 	opOldTime
 	opOldDateTime
 	opOldTimestamp
+	opSkip // left out
 	opJSON // from here on with a length in front
 	opText
 	opBinary
+	opSkipLong // left out
 )
 
 const opFirstLong = opJSON
@@ -54,10 +57,12 @@ type column struct {
 
 // Plan decodes row events of one table. It is immutable.
 type Plan struct {
-	table   *schema.Table
-	columns []column
-	key     []int
-	nulls   int // bytes of an image's NULL bit map
+	table   *schema.Table // of the rows
+	logged  *schema.Table // of the images
+	columns []column      // of the images
+	keep    []int         // the columns of an image that rows have; nil: all
+	key     []int         // columns of rows: an update of them is a delete and an insert
+	nulls   int           // bytes of an image's NULL bit map
 }
 
 // NewPlan compiles the decoding of m's rows into rows of t. It fails unless
@@ -66,7 +71,7 @@ func NewPlan(m *TableMap, t *schema.Table) (*Plan, error) {
 	if err := m.Matches(t); err != nil {
 		return nil, err
 	}
-	p := &Plan{table: t, columns: make([]column, len(m.Columns)), key: t.Key, nulls: (len(m.Columns) + 7) / 8}
+	p := &Plan{table: t, logged: t, columns: make([]column, len(m.Columns)), key: t.Key, nulls: (len(m.Columns) + 7) / 8}
 	for i := range m.Columns {
 		c, err := compile(&m.Columns[i], &t.Columns[i])
 		if err != nil {
@@ -79,6 +84,34 @@ func NewPlan(m *TableMap, t *schema.Table) (*Plan, error) {
 	}
 	return p, nil
 }
+
+// Project returns a plan like p, whose rows have the shape t: those columns of
+// p's that keep lists, rising, all of them if it is nil. Others are not
+// decoded. An update that changes a column of split, in t, becomes a delete and
+// an insert, as one of the key does.
+func (p *Plan) Project(t *schema.Table, keep, split []int) *Plan {
+	n := *p
+	n.table, n.key = t, append(slices.Clone(t.Key), split...)
+	if keep == nil {
+		return &n
+	}
+	n.keep, n.columns = keep, slices.Clone(p.columns)
+	for i := range n.columns {
+		if _, kept := slices.BinarySearch(keep, i); kept {
+			continue
+		}
+		c := &n.columns[i]
+		if c.long() {
+			c.op = opSkipLong
+		} else {
+			c.op = opSkip
+		}
+	}
+	return &n
+}
+
+// long reports whether a column has a length in front of its value.
+func (c *column) long() bool { return c.op == opUTF8 || c.op == opBytes || c.op >= opFirstLong }
 
 // Table returns the shape of the rows that p makes.
 func (p *Plan) Table() *schema.Table { return p.table }

@@ -10,6 +10,8 @@ import (
 // fixed is the value, or the length in front of body.
 func (d *decoder) rare(c *column, fixed, body []byte) (schema.Value, error) {
 	switch c.op {
+	case opSkip, opSkipLong:
+		return schema.Value{}, nil
 	case opJSON:
 		return d.json(body)
 	case opText:

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/towline/towline/connect"
+	"github.com/towline/towline/schema"
 	"github.com/towline/towline/schema/catalog"
 )
 
@@ -265,6 +266,7 @@ func (c *checker) tables(ctx context.Context) error {
 		return nil
 	}
 	c.ok("%d tables are captured", len(infos))
+	c.unusedColumns(infos)
 	for i := range infos {
 		c.table(&infos[i])
 	}
@@ -288,12 +290,31 @@ func (c *checker) unused(used map[*regexp.Regexp]bool, option string, list []*re
 	}
 }
 
+// unusedColumns looks for expressions that match no column.
+func (c *checker) unusedColumns(infos []catalog.Info) {
+	used := map[*regexp.Regexp]bool{}
+	f := c.s.filter
+	for i := range infos {
+		if infos[i].Err != nil {
+			continue
+		}
+		t := infos[i].Def.Table
+		for j := range t.Columns {
+			note(used, f.columnInclude, t.String()+"."+t.Columns[j].Name)
+			note(used, f.columnExclude, t.String()+"."+t.Columns[j].Name)
+		}
+	}
+	c.unused(used, optColumnInclude, f.columnInclude)
+	c.unused(used, optColumnExclude, f.columnExclude)
+}
+
 func (c *checker) table(info *catalog.Info) {
 	name := quoteIdent(info.Database) + "." + quoteIdent(info.Name)
 	switch {
 	case info.Err != nil:
 		c.fatal("GRANT SELECT ON "+name+" TO the user", "the shape of table %s cannot be read: %v", name, info.Err)
 		return
+	case c.unfit(info.Def.Table):
 	case len(info.Def.Table.Key) == 0:
 		c.warn("ALTER TABLE "+name+" ADD COLUMN my_row_id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT INVISIBLE PRIMARY KEY FIRST",
 			"table %s has no key: its rows cannot be told apart, and sinks that write by key refuse it", name)
@@ -301,6 +322,15 @@ func (c *checker) table(info *catalog.Info) {
 	if e := info.Def.Engine; e != "" && !strings.EqualFold(e, "InnoDB") {
 		c.warn("ALTER TABLE "+name+" ENGINE = InnoDB", "table %s is of engine %s, which has no transactions: a copy of it may miss changes", name, e)
 	}
+}
+
+// unfit reports whether the options of columns cannot hold for a table.
+func (c *checker) unfit(t *schema.Table) bool {
+	_, err := c.s.filter.view(t)
+	if err != nil {
+		c.fatal("see there", "%v", err)
+	}
+	return err != nil
 }
 
 func quoteIdent(s string) string { return "`" + strings.ReplaceAll(s, "`", "``") + "`" }

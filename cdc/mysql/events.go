@@ -370,6 +370,7 @@ func (q *sequencer) compile(ctx context.Context, t *target, m *binlog.TableMap, 
 	err := errors.New("no statement that this connector has seen created it, and it was not there at the start")
 	if known := q.shapes.table(t.name); known != nil {
 		if t.plan, err = binlog.NewPlan(m, known); err == nil {
+			q.project(t)
 			return nil
 		}
 	}
@@ -389,6 +390,17 @@ func (q *sequencer) compile(ctx context.Context, t *target, m *binlog.TableMap, 
 	return q.learned(ctx, h, t, shape)
 }
 
+// project makes t's plan one whose rows are as the options want them.
+func (q *sequencer) project(t *target) {
+	v, err := q.shapes.view(t.name)
+	if err != nil {
+		t.plan = nil
+		q.stop(t.name, fmt.Sprintf("the options do not fit it at %s:%d: %v; then take a new snapshot of the table", q.file, q.offset, err))
+		return
+	}
+	t.plan = v.plan(t.plan)
+}
+
 // learned takes over a shape that a table map has told. If the table was not
 // known, or a statement that was not understood came before it, there are rows
 // that no change has told of.
@@ -403,5 +415,9 @@ func (q *sequencer) learned(ctx context.Context, h *binlog.Header, t *target, sh
 		flags = connect.Reread
 	}
 	q.retarget()
-	return q.mark(ctx, h, connect.OpSchema, flags, shape)
+	q.project(t)
+	if t.plan == nil {
+		return nil
+	}
+	return q.mark(ctx, h, connect.OpSchema, flags, t.plan.Table())
 }

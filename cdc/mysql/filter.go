@@ -8,10 +8,11 @@ import (
 	"github.com/towline/towline/connect"
 )
 
-// filter says which tables are captured.
+// filter says which tables are captured, and which columns of them.
 type filter struct {
-	dbInclude, dbExclude       []*regexp.Regexp
-	tableInclude, tableExclude []*regexp.Regexp
+	dbInclude, dbExclude         []*regexp.Regexp
+	tableInclude, tableExclude   []*regexp.Regexp
+	columnInclude, columnExclude []*regexp.Regexp
 }
 
 func newFilter(cfg connect.Config) (*filter, error) {
@@ -22,16 +23,26 @@ func newFilter(cfg connect.Config) (*filter, error) {
 	}{
 		{optDBInclude, &f.dbInclude}, {optDBExclude, &f.dbExclude},
 		{optTableInclude, &f.tableInclude}, {optTableExclude, &f.tableExclude},
+		{optColumnInclude, &f.columnInclude}, {optColumnExclude, &f.columnExclude},
 	} {
-		for _, p := range cfg.List(l.option) {
-			re, err := regexp.Compile("^(?i:" + p + ")$")
-			if err != nil {
-				return nil, fmt.Errorf("%s: %q is not a regular expression: %w", l.option, p, err)
-			}
-			*l.list = append(*l.list, re)
+		var err error
+		if *l.list, err = anchored(cfg.List(l.option)); err != nil {
+			return nil, fmt.Errorf("%s: %w", l.option, err)
 		}
 	}
 	return &f, nil
+}
+
+// anchored compiles expressions that match whole names, in any letter case.
+func anchored(patterns []string) (list []*regexp.Regexp, err error) {
+	for _, p := range patterns {
+		re, err := regexp.Compile("^(?i:" + p + ")$")
+		if err != nil {
+			return nil, fmt.Errorf("%q is not a regular expression: %w", p, err)
+		}
+		list = append(list, re)
+	}
+	return list, nil
 }
 
 // systemDB reports whether a database is the server's own.

@@ -13,26 +13,28 @@ import (
 
 // Names of the options.
 const (
-	optHost         = "database.hostname"
-	optPort         = "database.port"
-	optUser         = "database.user"
-	optPassword     = "database.password"
-	optServerID     = "database.server.id"
-	optSSLMode      = "database.ssl.mode"
-	optSSLCA        = "database.ssl.ca"
-	optSSLCert      = "database.ssl.cert"
-	optSSLKey       = "database.ssl.key"
-	optPrefix       = "topic.prefix"
-	optLayout       = "topic.layout"
-	optDBInclude    = "database.include.list"
-	optDBExclude    = "database.exclude.list"
-	optTableInclude = "table.include.list"
-	optTableExclude = "table.exclude.list"
-	optTimeout      = "connect.timeout.ms"
-	optHeartbeat    = "heartbeat.interval.ms"
-	optTombstones   = "tombstones.on.delete"
-	optSchemas      = "include.schema.changes"
-	optNetWrite     = "binlog.net.write.timeout"
+	optHost          = "database.hostname"
+	optPort          = "database.port"
+	optUser          = "database.user"
+	optPassword      = "database.password"
+	optServerID      = "database.server.id"
+	optSSLMode       = "database.ssl.mode"
+	optSSLCA         = "database.ssl.ca"
+	optSSLCert       = "database.ssl.cert"
+	optSSLKey        = "database.ssl.key"
+	optPrefix        = "topic.prefix"
+	optLayout        = "topic.layout"
+	optDBInclude     = "database.include.list"
+	optDBExclude     = "database.exclude.list"
+	optTableInclude  = "table.include.list"
+	optTableExclude  = "table.exclude.list"
+	optColumnInclude = "column.include.list"
+	optColumnExclude = "column.exclude.list"
+	optTimeout       = "connect.timeout.ms"
+	optHeartbeat     = "heartbeat.interval.ms"
+	optTombstones    = "tombstones.on.delete"
+	optSchemas       = "include.schema.changes"
+	optNetWrite      = "binlog.net.write.timeout"
 )
 
 const (
@@ -83,6 +85,8 @@ func captureOptions() []connect.Option {
 		list(optDBExclude, "Regular expressions of databases not to capture. Not together with `database.include.list`."),
 		list(optTableInclude, "Regular expressions of the tables to capture. They match whole names of the form `database.table`, in any letter case. Default: all."),
 		list(optTableExclude, "Regular expressions of tables not to capture. Not together with `table.include.list`."),
+		list(optColumnInclude, "Regular expressions of the columns to capture. They match whole names of the form `database.table.column`, in any letter case. Columns of a table's key are always captured. Others are neither read by a snapshot nor decoded from the log. Default: all."),
+		list(optColumnExclude, "Regular expressions of columns not to capture. Columns of a table's key cannot be left out; matching one is an error. Not together with `column.include.list`."),
 		{Name: optPrefix, Type: connect.TypeString, Required: true, Importance: connect.High, Group: groupTopics, Check: checkPrefix,
 			Doc: "Begin of the names of all topics. Letters, digits, `_`, `-` and `.`; it must differ between connectors."},
 		{Name: optLayout, Type: connect.TypeString, Default: "table", Values: []string{"table", "single"}, Importance: connect.Medium, Group: groupTopics,
@@ -121,6 +125,7 @@ func Validate(cfg connect.Config) (faults []connect.Fault) {
 	}
 	both(optDBInclude, optDBExclude)
 	both(optTableInclude, optTableExclude)
+	both(optColumnInclude, optColumnExclude)
 	if (cfg.String(optSSLCert) == "") != (cfg.String(optSSLKey) == "") {
 		faults = append(faults, connect.Fault{Key: optSSLCert, Text: "a certificate needs its key and a key its certificate; set both " + optSSLCert + " and " + optSSLKey})
 	}

@@ -159,7 +159,7 @@ func (q *sequencer) outcome(ctx context.Context, h *binlog.Header, o *ddl.Outcom
 	if o.Err != nil {
 		return q.lose(n, fmt.Sprintf("its shape after %s at %s:%d is not known: %v", quote(text), q.file, q.offset, o.Err))
 	}
-	old := q.shapes.table(n)
+	old := q.shapes.shown(n)
 	q.open = append(q.open, q.shapes.set(n, o.Def))
 	if e, ok := q.shapes.found(n); ok {
 		q.open = append(q.open, e)
@@ -167,19 +167,24 @@ func (q *sequencer) outcome(ctx context.Context, h *binlog.Header, o *ddl.Outcom
 	if !q.s.filter.table(n.db, n.table) || q.shapes.stopped(n) {
 		return nil
 	}
-	return q.tell(ctx, h, o, old)
+	if o.Def != nil {
+		if _, err := q.shapes.view(n); err != nil {
+			q.stop(n, fmt.Sprintf("the options do not fit it after %s at %s:%d: %v; then take a new snapshot of the table", quote(text), q.file, q.offset, err))
+			return nil
+		}
+	}
+	return q.tell(ctx, h, o, old, q.shapes.shown(n))
 }
 
-// tell makes the records for an outcome on a captured table, which had the
-// shape old before, nil if it was not there.
-func (q *sequencer) tell(ctx context.Context, h *binlog.Header, o *ddl.Outcome, old *schema.Table) error {
-	if o.Def == nil {
+// tell makes the records for an outcome on a captured table. Its records had
+// the shape old before and have the shape t now, nil if it was or is not there.
+func (q *sequencer) tell(ctx context.Context, h *binlog.Header, o *ddl.Outcome, old, t *schema.Table) error {
+	if t == nil {
 		if old == nil {
 			return nil
 		}
 		return q.mark(ctx, h, connect.OpTruncate, 0, old)
 	}
-	t := o.Def.Table
 	emptied := o.Effect&(ddl.Removes|ddl.Empties) != 0 || o.From != nil // not of these rows any more
 	if old != nil && emptied {
 		if err := q.mark(ctx, h, connect.OpTruncate, 0, old); err != nil {

@@ -39,7 +39,8 @@ type shapes struct {
 	report    func(n tableName, reason string) // tells of a stop
 	// lost are tables whose shape comes with their next table map. They are to
 	// be read anew then.
-	lost map[tableName]string
+	lost  map[tableName]string
+	views map[tableName]*view // of the captured tables, as far as asked for
 
 	version     int    // of the server that wrote the log
 	versionText string // likewise
@@ -52,7 +53,7 @@ type shapes struct {
 func newShapes(s *settings, f facts, report func(n tableName, reason string)) *shapes {
 	return &shapes{
 		filter: s.filter, defs: map[tableName]*ddl.Def{}, databases: map[string]ddl.Database{},
-		halted: map[tableName]string{}, lost: map[tableName]string{}, report: report,
+		halted: map[tableName]string{}, lost: map[tableName]string{}, views: map[tableName]*view{}, report: report,
 		lowerCase: f["lower_case_table_names"] == "1", full: f.is("binlog_row_metadata", "FULL"), serverColl: f["collation_server"],
 	}
 }
@@ -87,12 +88,15 @@ func (s *shapes) stop(n tableName, reason string) (e offsets.Entry, ok bool) {
 	return stopEntry(n, reason), true
 }
 
-// captured returns the shapes of the captured tables, in order of name.
+// captured returns the shapes of the captured tables' records, in order of name.
 func (s *shapes) captured() []*schema.Table {
 	list := []*schema.Table{}
-	for n, d := range s.defs {
-		if s.filter.table(n.db, n.table) && !s.stopped(n) {
-			list = append(list, d.Table)
+	for n := range s.defs {
+		if !s.filter.table(n.db, n.table) || s.stopped(n) {
+			continue
+		}
+		if t := s.shown(n); t != nil {
+			list = append(list, t)
 		}
 	}
 	slices.SortFunc(list, func(a, b *schema.Table) int {
@@ -184,6 +188,7 @@ func (s *shapes) set(n tableName, d *ddl.Def) offsets.Entry {
 	e := offsets.Entry{Key: keyOf(keyShape, n)}
 	if d == nil {
 		delete(s.defs, n)
+		delete(s.views, n)
 		return e
 	}
 	s.defs[n] = d

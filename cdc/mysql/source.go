@@ -110,6 +110,9 @@ func (s *Source) open(ctx context.Context, db *sql.DB, from offsets.Position, st
 	if err != nil {
 		return err
 	}
+	if err := sh.viewable(); err != nil {
+		return connect.Permanent(err)
+	}
 	dump, skipTo, err := s.settings.openDump(ctx, &pos)
 	if err != nil {
 		return err

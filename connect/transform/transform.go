@@ -80,39 +80,15 @@ func (d *derived[T]) of(t *schema.Table) (T, error) {
 // project returns t with only the columns at keep, in that order and with
 // those names. All key columns must stay.
 func project(t *schema.Table, keep []int, names []string) (*schema.Table, error) {
-	n := &schema.Table{Database: t.Database, Name: t.Name, Primary: t.Primary, UniqueUnknown: t.UniqueUnknown}
-	for i, k := range keep {
-		c := t.Columns[k]
-		c.Name = names[i]
-		n.Columns = append(n.Columns, c)
+	p, err := t.Project(keep)
+	if err != nil {
+		return nil, err
 	}
-	for _, k := range t.Key {
-		i := slices.Index(keep, k)
-		if i < 0 {
-			return nil, fmt.Errorf("table %s: column %s belongs to the key and cannot be left out", t, t.Columns[k].Name)
-		}
-		n.Key = append(n.Key, i)
+	n := *p // whose columns are new
+	for i := range n.Columns {
+		n.Columns[i].Name = names[i]
 	}
-	for _, u := range t.Unique {
-		if m := mapped(u, keep); m != nil {
-			n.Unique = append(n.Unique, m)
-		}
-	}
-	return schema.New(n)
-}
-
-// mapped returns where the columns of a key are after a projection, nil if
-// one is gone.
-func mapped(key, keep []int) []int {
-	var m []int
-	for _, k := range key {
-		i := slices.Index(keep, k)
-		if i < 0 {
-			return nil
-		}
-		m = append(m, i)
-	}
-	return m
+	return schema.New(&n)
 }
 
 // extend returns t with more columns at its end.
