@@ -47,6 +47,9 @@ type Option struct {
 	Doc        string   // Markdown, full sentences
 	Values     []string // if set, the only ones allowed (case does not matter)
 	Min, Max   int64    // of INT and LONG when Max > Min
+	// Pattern makes this a family of options: all keys that match the whole of
+	// it. Name is then a template for people. Config.Family returns them.
+	Pattern *regexp.Regexp
 	// Check looks at a value that passed the checks above; its error says
 	// what is wrong and how to mend it.
 	Check func(value string) error
@@ -144,6 +147,53 @@ func (c Config) Given(name string) bool {
 	_ = c.String(name)
 	_, ok := c.values[name]
 	return ok
+}
+
+// Member is one key of a family of options, and its value.
+type Member struct {
+	Key    string
+	Groups []string // what the groups of the pattern matched
+	Value  string
+}
+
+// Family returns the keys that were given of an option with a Pattern, in
+// order.
+func (c Config) Family(name string) []Member {
+	i := slices.IndexFunc(c.options, func(o Option) bool { return o.Name == name && o.Pattern != nil })
+	if i < 0 {
+		panic("connect: no family of options " + name + " is declared")
+	}
+	var list []Member
+	for k, v := range c.values {
+		if m := c.options[i].Match(k); m != nil {
+			list = append(list, Member{k, m, v})
+		}
+	}
+	slices.SortFunc(list, func(a, b Member) int { return strings.Compare(a.Key, b.Key) })
+	return list
+}
+
+// Match returns what the groups of o's Pattern match in key, and nil if key is
+// not one of the family.
+func (o *Option) Match(key string) []string {
+	m := o.Pattern.FindStringSubmatch(key)
+	if m == nil || m[0] != key {
+		return nil
+	}
+	return m[1:]
+}
+
+// Hidden stands for a secret in everything that is shown.
+const Hidden = "[hidden]"
+
+// ShownKey returns a key as it may be shown: the end of one that has a salt is
+// a secret.
+func ShownKey(key string) string {
+	const mark = ".salt."
+	if i := strings.Index(key, mark); i >= 0 {
+		return key[:i+len(mark)] + Hidden
+	}
+	return key
 }
 
 // Int returns the value of an INT or LONG; 0 if there is none.

@@ -25,6 +25,8 @@ type Config struct {
 	MaxBytes   int64 // of rows waiting in windows
 	FetchRows  int   // most rows of one chunk; 0: no bound but bytes
 	NoLocks    bool  // never lock, not even a table without a key
+	// Edit changes each batch before Read returns it; nil: nothing.
+	Edit func(*connect.Batch) error
 }
 
 // The names of the options.

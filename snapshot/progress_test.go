@@ -140,7 +140,7 @@ func TestOptions(t *testing.T) {
 		}
 	}
 	got := ParseConfig(connect.NewConfig("c", options, map[string]string{optMode: "Schema_Only", optLocking: "none"}))
-	if want := (Config{Mode: NoData, Threads: 2, ChunkBytes: 4 << 20, MaxBytes: 64 << 20, NoLocks: true}); got != want {
+	if want := (Config{Mode: NoData, Threads: 2, ChunkBytes: 4 << 20, MaxBytes: 64 << 20, NoLocks: true}); !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v", got)
 	}
 }

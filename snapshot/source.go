@@ -157,8 +157,24 @@ func (s *Source) running() *run {
 	return s.cur
 }
 
-// Read returns what comes next: rows that are due, else changes.
+// Read implements connect.Source.
 func (s *Source) Read(ctx context.Context, b *connect.Batch) error {
+	for {
+		if err := s.read(ctx, b); err != nil || s.cfg.Edit == nil {
+			return err
+		}
+		if err := s.cfg.Edit(b); err != nil {
+			return err
+		}
+		if len(b.Records) > 0 || b.Pos != nil {
+			return nil
+		}
+		b.Reset()
+	}
+}
+
+// read returns what comes next: rows that are due, else changes.
+func (s *Source) read(ctx context.Context, b *connect.Batch) error {
 	r := s.running()
 	if r == nil {
 		return errClosed

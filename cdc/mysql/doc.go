@@ -35,6 +35,16 @@
 // guessed at (invariant 9). A stopped table stays stopped, with its reason, in
 // the State of the source, until the connector is reset.
 //
+// # What records show
+//
+// Three shapes of a table follow each other. The shape as the log has it is
+// what DDL is applied to and table maps are checked against. The view leaves
+// columns out; the decoder and the readers of chunks both go by it. The dress
+// has masked values and the key of messages; the Editor puts it on when the
+// snapshot is woven in, since until then rows must be known by the keys that
+// the server knows. Options that do not hold for a table are an error of Open,
+// or stop the table if a statement makes them so.
+//
 // # Ownership
 //
 // Values alias the slab that their event was read into. A slab is never

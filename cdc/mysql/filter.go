@@ -13,6 +13,8 @@ type filter struct {
 	dbInclude, dbExclude         []*regexp.Regexp
 	tableInclude, tableExclude   []*regexp.Regexp
 	columnInclude, columnExclude []*regexp.Regexp
+	keys                         []keyRule
+	masks                        []maskRule
 }
 
 func newFilter(cfg connect.Config) (*filter, error) {
@@ -30,7 +32,12 @@ func newFilter(cfg connect.Config) (*filter, error) {
 			return nil, fmt.Errorf("%s: %w", l.option, err)
 		}
 	}
-	return &f, nil
+	var err error
+	if f.keys, err = parseKeys(cfg.String(optKeys)); err != nil {
+		return nil, fmt.Errorf("%s: %w", optKeys, err)
+	}
+	f.masks, err = newMaskRules(cfg)
+	return &f, err
 }
 
 // anchored compiles expressions that match whole names, in any letter case.

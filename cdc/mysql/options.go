@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,6 +31,8 @@ const (
 	optTableExclude  = "table.exclude.list"
 	optColumnInclude = "column.include.list"
 	optColumnExclude = "column.exclude.list"
+	optKeys          = "message.key.columns"
+	optSkipped       = "skipped.operations"
 	optTimeout       = "connect.timeout.ms"
 	optHeartbeat     = "heartbeat.interval.ms"
 	optTombstones    = "tombstones.on.delete"
@@ -47,7 +50,7 @@ const (
 // Options returns the options of the source. Their names are Debezium's where
 // it has one.
 func Options() []connect.Option {
-	return append(connectionOptions(), append(captureOptions(), tuningOptions()...)...)
+	return slices.Concat(connectionOptions(), captureOptions(), maskOptions(), topicOptions(), tuningOptions())
 }
 
 func connectionOptions() []connect.Option {
@@ -87,6 +90,17 @@ func captureOptions() []connect.Option {
 		list(optTableExclude, "Regular expressions of tables not to capture. Not together with `table.include.list`."),
 		list(optColumnInclude, "Regular expressions of the columns to capture. They match whole names of the form `database.table.column`, in any letter case. Columns of a table's key are always captured. Others are neither read by a snapshot nor decoded from the log. Default: all."),
 		list(optColumnExclude, "Regular expressions of columns not to capture. Columns of a table's key cannot be left out; matching one is an error. Not together with `column.include.list`."),
+		{Name: optKeys, Type: connect.TypeString, Importance: connect.Medium, Group: groupTables, Check: func(v string) error { _, err := parseKeys(v); return err },
+			Doc: "Keys of messages where they are not those of the tables: `table:column,column;table:column`, where `table` is a regular expression that matches whole names of the form `database.table`. " +
+				"Rows are then spread over partitions by these columns and written to targets by them, so two rows with equal values in them are one row there. An update that changes them is a delete and an insert."},
+		{Name: optSkipped, Type: connect.TypeList, Default: skipNone, Importance: connect.Low, Group: groupTables, Check: checkSkipped,
+			Doc: "Operations that are left out: `c` inserts, `u` updates, `d` deletes, `t` truncations, or `none`. What is left out is counted. (Debezium leaves out `t` by default; here a target would keep rows that are gone.) " +
+				"Rows that a snapshot reads are never left out. An update of a key is a delete and an insert."},
+	}
+}
+
+func topicOptions() []connect.Option {
+	return []connect.Option{
 		{Name: optPrefix, Type: connect.TypeString, Required: true, Importance: connect.High, Group: groupTopics, Check: checkPrefix,
 			Doc: "Begin of the names of all topics. Letters, digits, `_`, `-` and `.`; it must differ between connectors."},
 		{Name: optLayout, Type: connect.TypeString, Default: "table", Values: []string{"table", "single"}, Importance: connect.Medium, Group: groupTopics,
@@ -105,6 +119,19 @@ func tuningOptions() []connect.Option {
 		{Name: optNetWrite, Type: connect.TypeInt, Default: "3600", Min: 1, Max: 31536000, Importance: connect.Low, Group: groupTuning,
 			Doc: "Seconds that the server waits for this reader to take what it sent."},
 	}
+}
+
+// skipNone is the value of skipped.operations that skips nothing.
+const skipNone = "none"
+
+func checkSkipped(v string) error {
+	list := connect.SplitList(strings.ToLower(v))
+	for _, op := range list {
+		if op != "c" && op != "u" && op != "d" && op != "t" && (op != skipNone || len(list) > 1) {
+			return fmt.Errorf("%q is not a list of c, u, d and t, nor none", v)
+		}
+	}
+	return nil
 }
 
 func checkPrefix(v string) error {
@@ -128,6 +155,10 @@ func Validate(cfg connect.Config) (faults []connect.Fault) {
 	both(optColumnInclude, optColumnExclude)
 	if (cfg.String(optSSLCert) == "") != (cfg.String(optSSLKey) == "") {
 		faults = append(faults, connect.Fault{Key: optSSLCert, Text: "a certificate needs its key and a key its certificate; set both " + optSSLCert + " and " + optSSLKey})
+	}
+	if _, err := newMaskRules(cfg); err != nil {
+		key, text, _ := strings.Cut(err.Error(), ": ")
+		faults = append(faults, connect.Fault{Key: key, Text: text})
 	}
 	if cfg.Bool(optSchemas) {
 		faults = append(faults, connect.Fault{Key: optSchemas, Text: "a topic of DDL statements is not supported; leave it false, changes of shape are in each table's topic"})

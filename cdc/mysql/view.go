@@ -2,51 +2,66 @@ package mysql
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/towline/towline/cdc/binlog"
 	"github.com/towline/towline/schema"
 )
 
-// view is a captured table as its records show it. The stream and the readers
-// of its rows both go by it, so that a row looks the same on both ways.
+// view is a captured table as the stream and the readers of its rows have it.
+// Both go by it, so that a row looks the same on both ways.
 type view struct {
 	logged *schema.Table // as the log has it
-	table  *schema.Table // as records have it; logged itself if nothing is left out
+	table  *schema.Table // as rows have it; logged itself if nothing is left out
 	keep   []int         // the columns of logged that table has; nil: all
+	split  []int         // columns of table that are the key of messages
 }
 
-// view returns how records show t. It fails if the options cannot hold for t.
+// view returns how rows of t are read. It fails if the options cannot hold for
+// t.
 func (f *filter) view(t *schema.Table) (*view, error) {
 	v := &view{logged: t, table: t}
-	if len(f.columnInclude)+len(f.columnExclude) == 0 {
-		return v, nil
+	if len(f.columnInclude)+len(f.columnExclude) > 0 {
+		keep, err := f.columns(t)
+		if err != nil {
+			return nil, err
+		}
+		if len(keep) < len(t.Columns) {
+			v.keep = keep
+			if v.table, err = t.Project(keep); err != nil {
+				return nil, err
+			}
+		}
 	}
-	keep, err := f.columns(t)
-	if err != nil || len(keep) == len(t.Columns) {
-		return v, err
+	var err error
+	if v.split, err = f.messageKey(v.table); err != nil {
+		return nil, err
 	}
-	v.keep = keep
-	v.table, err = t.Project(keep)
+	_, err = f.dress(v.table) // the Editor is not to meet what does not hold
 	return v, err
 }
 
 // plan returns the decoding of v's rows: p decodes all of an image.
 func (v *view) plan(p *binlog.Plan) *binlog.Plan {
-	if v.keep == nil {
+	if v.keep == nil && v.split == nil {
 		return p
 	}
-	return p.Project(v.table, v.keep, nil)
+	return p.Project(v.table, v.keep, v.split)
 }
 
 // columns returns the columns of t that are captured.
 func (f *filter) columns(t *schema.Table) (keep []int, err error) {
+	messages, err := f.messageKey(t)
+	if err != nil {
+		return nil, err
+	}
 	for i := range t.Columns {
 		name := t.String() + "." + t.Columns[i].Name
-		key := t.IsKey(i)
+		key := t.IsKey(i) || slices.Contains(messages, i)
 		switch {
 		case matches(f.columnExclude, name):
 			if key {
-				return nil, fmt.Errorf("%s matches %s, which belongs to the table's key: without it rows cannot be told apart; correct the expression, or mask the column", optColumnExclude, name)
+				return nil, fmt.Errorf("%s matches %s, which belongs to the key: without it rows cannot be told apart; correct the expression, or mask the column", optColumnExclude, name)
 			}
 		case len(f.columnInclude) == 0, key, matches(f.columnInclude, name):
 			keep = append(keep, i)

@@ -47,7 +47,13 @@ func mysqlPlugin() connect.Plugin {
 		}
 		rows := snapshotmysql.Config{Dial: dial, Text: textDecoder, Account: "'" + cfg.String("database.user") + "'@'%'"}
 		reader := func() snapshot.Reader { return snapshotmysql.New(rows) }
-		return snapshot.New(changes{stream}, reader, snapshot.ParseConfig(cfg), env), nil
+		editor, err := cdcmysql.NewEditor(cfg, env)
+		if err != nil {
+			return nil, err
+		}
+		how := snapshot.ParseConfig(cfg)
+		how.Edit = editor.Edit
+		return snapshot.New(changes{stream}, reader, how, env), nil
 	}
 	return p
 }

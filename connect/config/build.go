@@ -46,7 +46,7 @@ type Step struct {
 func (c *Connector) IsSource() bool { return c.Plugin.Source != nil }
 
 // Hidden stands for a secret in everything that is shown.
-const Hidden = "[hidden]"
+const Hidden = connect.Hidden
 
 // builder collects faults while it takes a file apart.
 type builder struct {
@@ -70,7 +70,7 @@ func Build(reg *Registry, f *File) (*Connector, error) {
 }
 
 func (b *builder) fault(key, format string, args ...any) {
-	b.faults = append(b.faults, connect.Fault{Key: key, Text: fmt.Sprintf(format, args...)})
+	b.faults = append(b.faults, connect.Fault{Key: connect.ShownKey(key), Text: fmt.Sprintf(format, args...)})
 }
 
 func (b *builder) connector(name string) *Connector {
@@ -219,6 +219,10 @@ func (b *builder) options(name, prefix string, options []connect.Option) connect
 	for i := range options {
 		o := &options[i]
 		b.known = append(b.known, prefix+o.Name)
+		if o.Pattern != nil {
+			b.family(prefix, o, values)
+			continue
+		}
 		key, value, ok := b.find(prefix, o)
 		if !ok {
 			if o.Required {
@@ -231,6 +235,29 @@ func (b *builder) options(name, prefix string, options []connect.Option) connect
 		}
 	}
 	return connect.NewConfig(name, options, values)
+}
+
+// family reads the keys under prefix that match o. References in a key are
+// resolved too, for those that hold a secret.
+func (b *builder) family(prefix string, o *connect.Option, values map[string]string) {
+	for _, key := range slices.Sorted(maps.Keys(b.raw)) {
+		name, ok := strings.CutPrefix(key, prefix)
+		if !ok || b.used[key] {
+			continue
+		}
+		name, _, err := Resolve(name)
+		if o.Match(name) == nil {
+			if err != nil {
+				b.used[key] = true
+				b.fault(key, "%v", err)
+			}
+			continue
+		}
+		raw, _ := b.take(key)
+		if v, ok := b.resolve(key, raw, o); ok {
+			values[name] = v
+		}
+	}
 }
 
 // find takes the option's value by its name or one of its aliases.
@@ -251,9 +278,10 @@ func (b *builder) find(prefix string, o *connect.Option) (key, value string, ok 
 
 func (b *builder) resolve(key, raw string, o *connect.Option) (string, bool) {
 	v, secret, err := Resolve(raw)
-	b.public[key] = raw
+	shown := connect.ShownKey(key)
+	b.public[shown] = raw
 	if o.Type == connect.TypePassword && !secret {
-		b.public[key] = Hidden
+		b.public[shown] = Hidden
 	}
 	if err != nil {
 		b.fault(key, "%v", err)
@@ -291,7 +319,7 @@ func (b *builder) unknownKeys() {
 	slices.Sort(unknown)
 	for _, k := range unknown {
 		text := "is not known"
-		if n := Nearest(k, b.known); n != "" {
+		if n := Nearest(connect.ShownKey(k), b.known); n != "" {
 			text += "; did you mean " + n + "?"
 		}
 		b.fault(k, "%s", text)

@@ -2,8 +2,11 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -26,7 +29,7 @@ func testRegistry() *Registry {
 		Connectors: []connect.Plugin{
 			{Name: "jdbc", Aliases: []string{"io.example.JdbcSinkConnector"}, Options: opts,
 				Sink: func(connect.Config, connect.Env) (connect.Sink, error) { return nil, nil }},
-			{Name: "mysql", Source: func(connect.Config, connect.Env) (connect.Source, error) { return nil, nil }},
+			{Name: "mysql", Options: []connect.Option{{Name: "mask.<n>.salt.<salt>", Pattern: regexp.MustCompile(`mask\.([0-9]+)\.salt\.(.+)`), Type: connect.TypeList, Check: connect.Regexps}}, Source: func(connect.Config, connect.Env) (connect.Source, error) { return nil, nil }},
 		},
 		Converters: []connect.Plugin{{Name: "frame"}, {Name: "json", Options: []connect.Option{{Name: "schemas.enable", Type: connect.TypeBoolean, Default: "true"}}}},
 		Transforms: []connect.Plugin{{Name: "MaskField", Aliases: []string{"org.example.transforms.MaskField"}, Options: []connect.Option{
@@ -122,6 +125,32 @@ func TestConverterOptionsAtTheConnector(t *testing.T) {
 	}
 	if _, fault = build(t, "schemas.enable", "false"); fault == "" {
 		t.Fatal("an option of another converter passes")
+	}
+}
+
+func TestFamilies(t *testing.T) {
+	t.Setenv("TOWLINE_TEST_SALT", "pepper")
+	c, fault := build(t, "connector.class", "mysql", "connection.url", "-", "topics", "-", "mask.7.salt.${env:TOWLINE_TEST_SALT}", "a,b", "mask.10.salt.x.y", "c")
+	if fault != "" {
+		t.Fatal(fault)
+	}
+	got := c.Config.Family("mask.<n>.salt.<salt>")
+	want := []connect.Member{{Key: "mask.10.salt.x.y", Groups: []string{"10", "x.y"}, Value: "c"}, {Key: "mask.7.salt.pepper", Groups: []string{"7", "pepper"}, Value: "a,b"}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("the family is %q", got)
+	}
+	if shown := fmt.Sprint(c.Public); strings.Contains(shown, "pepper") || strings.Contains(shown, "x.y") || !strings.Contains(shown, "mask.7.salt.[hidden]:a,b") {
+		t.Errorf("what is shown is %s", shown)
+	}
+	for key, want := range map[string]string{
+		"mask.x.salt.pepper":            "mask.x.salt.[hidden]: is not known",
+		"mask.1.salt.pepper":            `"(" is not a regular expression`,
+		"mask.1.salt.${env:TOWLINE_NO}": "the environment has no variable TOWLINE_NO",
+	} {
+		_, fault := build(t, "connector.class", "mysql", "connection.url", "-", "topics", "-", key, "(")
+		if !strings.Contains(fault, want) || strings.Contains(fault, "pepper") {
+			t.Errorf("%s: %s", key, fault)
+		}
 	}
 }
 

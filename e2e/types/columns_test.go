@@ -4,10 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/towline/towline/connect"
 	"github.com/towline/towline/e2e/mysqltest"
+	"github.com/towline/towline/schema"
 )
 
 // TestColumns leaves out about half of the columns of all fixtures: rows of
@@ -71,5 +73,51 @@ func (r *run) judgeKept(t *testing.T, stage string, got images) {
 	})
 	if left < 100 {
 		t.Errorf("%s: only %d values were left out", stage, left)
+	}
+}
+
+// TestMasked shows values on both ways only as the options let them be seen.
+func TestMasked(t *testing.T) {
+	srv := mysqltest.Start(t, mysqltest.TimeZone("+00:00"))
+	people := fixture{name: "people", full: true, keys: "PRIMARY KEY (mail)",
+		columns: "mail VARCHAR(100) NOT NULL, name VARCHAR(40), pin CHAR(4) CHARACTER SET latin1, note TEXT, photo BLOB, owner INT NOT NULL",
+		rows: lines(`'a@secret', 'SecretÄ', 'secr', 'long secret', x'0102030405', 1
+			'b@secret', NULL, NULL, NULL, NULL, 1
+			'c@secret', 'Secret', 'é', 'x', x'01', 2`)}
+	plain := fixture{name: "plain", full: true, columns: "name VARCHAR(40)", rows: []string{"'open'"}}
+	r := &run{rig: newRig(t, srv, nil, map[string]string{"column.mask.hash.v2.SHA-256.with.salt.pepper": `.*\.people\.(mail|note)`, "column.mask.with.3.chars": `.*\.people\.name`,
+		"column.mask.hash.SHA-512.with.salt.pepper": `.*\.pin`, "column.truncate.to.2.chars": `.*\.photo`, "message.key.columns": `.*\.people:owner,mail`, "skipped.operations": "t"}),
+		fixtures: []fixture{people, plain}, set: map[string]*fixture{}}
+	r.make(t)
+	r.open(t)
+	records := r.read(t, func(_ *connect.Batch, n int) bool { return n >= 4 })
+	first := r.pick(t, "snapshot", records, connect.OpRead, afterOf)
+	updated := r.do(t, "UPDATE # SET touch = touch + 1")
+	r.same(t, "update, before", r.pick(t, "update", updated, connect.OpUpdate, beforeOf), first)
+	records = append(append(records, updated...), r.do(t, "TRUNCATE #")...)
+	inserted := r.do(t, "")
+	r.same(t, "insert", r.pick(t, "insert", inserted, connect.OpInsert, afterOf), first)
+	records = append(records, inserted...)
+	for i := range records {
+		rec := &records[i]
+		if rec.Op == connect.OpTruncate {
+			t.Errorf("a truncation of %s was not left out", rec.Table)
+		}
+		if rec.Table.Name != "people" {
+			continue
+		}
+		if !slices.Equal(rec.Table.Key, []int{6, 1}) {
+			t.Errorf("the key of %c is %v", rec.Op, rec.Table.Key)
+		}
+		for _, row := range []schema.Row{rec.Before, rec.After} {
+			for n := range row {
+				if text := string(row[n].AppendText(nil, &rec.Table.Columns[n])); strings.Contains(strings.ToLower(text), "secr") || n == 5 && row[n].Size() > 2 {
+					t.Errorf("%c: column %s shows %s", rec.Op, rec.Table.Columns[n].Name, text)
+				}
+			}
+		}
+	}
+	if got := first["plain"]["1"].row[1]; string(got.Bytes()) != "open" {
+		t.Errorf("a column that is not masked shows %q", got.Bytes())
 	}
 }

@@ -87,7 +87,13 @@ func (r *rig) newSource(t *testing.T, cfg connect.Config) connect.Source {
 		t.Fatal(err)
 	}
 	reader := func() snapshot.Reader { return snapshotmysql.New(snapshotmysql.Config{Dial: dial, Text: textDecoder}) }
-	return snapshot.New(changes{stream}, reader, snapshot.ParseConfig(cfg), r.env())
+	editor, err := cdcmysql.NewEditor(cfg, r.env())
+	if err != nil {
+		t.Fatal(err)
+	}
+	how := snapshot.ParseConfig(cfg)
+	how.Edit = editor.Edit
+	return snapshot.New(changes{stream}, reader, how, r.env())
 }
 
 type changes struct{ *cdcmysql.Source }

@@ -1,0 +1,193 @@
+package mysql
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/towline/towline/connect"
+	"github.com/towline/towline/schema"
+)
+
+// Editor makes of the records of a stream, with its snapshot woven in, what
+// the options want to be seen of them: values are masked, rows have the key of
+// their messages, and operations are skipped. Until there rows are known by
+// the keys of their tables, which only the server's own values can be. It
+// belongs to one goroutine.
+type Editor struct {
+	filter  *filter
+	skipped [256]bool // by op
+	drop    func(reason string, n int)
+	dresses map[*schema.Table]*dress
+	last    *schema.Table
+	lastOf  *dress
+}
+
+// NewEditor returns the Editor of a source's options.
+func NewEditor(cfg connect.Config, env connect.Env) (*Editor, error) {
+	f, err := newFilter(cfg)
+	if err != nil {
+		return nil, connect.Permanent(err)
+	}
+	e := &Editor{filter: f, drop: env.Drop, dresses: map[*schema.Table]*dress{}}
+	for _, op := range cfg.List(optSkipped) {
+		if op = strings.ToLower(op); op != skipNone {
+			e.skipped[op[0]] = true
+		}
+	}
+	return e, nil
+}
+
+// dress is how records of one table are shown.
+type dress struct {
+	table *schema.Table
+	masks []*mask
+}
+
+// maxDresses bounds what an Editor remembers.
+const maxDresses = 8192
+
+// Edit changes b in place.
+func (e *Editor) Edit(b *connect.Batch) error {
+	e.skip(b)
+	for i := range b.Records {
+		r := &b.Records[i]
+		if r.Table != e.last {
+			d, err := e.dress(r.Table)
+			if err != nil {
+				return connect.Permanent(err)
+			}
+			e.last, e.lastOf = r.Table, d
+		}
+		r.Table = e.lastOf.table
+		for _, m := range e.lastOf.masks {
+			m.apply(b, r.Before)
+			m.apply(b, r.After)
+		}
+	}
+	return nil
+}
+
+// skip takes out the operations that are not wanted.
+func (e *Editor) skip(b *connect.Batch) {
+	n, kept := 0, 0
+	for i := range b.Records {
+		if e.skipped[b.Records[i].Op] {
+			n++
+		}
+	}
+	if n == 0 {
+		return
+	}
+	b.Keep(func(r *connect.Record) bool {
+		if !e.skipped[r.Op] {
+			kept++
+			return true
+		}
+		if r.Flags&connect.TxEnd != 0 && kept > 0 {
+			b.Records[kept-1].Flags |= connect.TxEnd
+		}
+		return false
+	})
+	e.drop(optSkipped, n)
+}
+
+func (e *Editor) dress(t *schema.Table) (*dress, error) {
+	if d := e.dresses[t]; d != nil {
+		return d, nil
+	}
+	d, err := e.filter.dress(t)
+	if err != nil {
+		return nil, err
+	}
+	if len(e.dresses) >= maxDresses {
+		clear(e.dresses)
+	}
+	e.dresses[t] = d
+	return d, nil
+}
+
+// dress returns how records of a table, a view's, are shown.
+func (f *filter) dress(t *schema.Table) (*dress, error) {
+	d := &dress{table: t}
+	key, err := f.messageKey(t)
+	if err != nil {
+		return nil, err
+	}
+	if key != nil {
+		n := *t
+		n.Key, n.Primary = key, false
+		if d.table, err = schema.New(&n); err != nil {
+			return nil, err
+		}
+	}
+	if d.masks, err = f.masksOf(d.table); err != nil || len(d.masks) == 0 {
+		return d, err
+	}
+	n := *d.table
+	n.Unique = slices.DeleteFunc(slices.Clone(n.Unique), func(u []int) bool {
+		return slices.ContainsFunc(d.masks, func(m *mask) bool { return !m.keeps && slices.Contains(u, m.column) })
+	})
+	if len(n.Unique) < len(d.table.Unique) { // masked values may be equal
+		d.table, err = schema.New(&n)
+	}
+	return d, err
+}
+
+// keyRule gives the messages of matching tables a key.
+type keyRule struct {
+	table   *regexp.Regexp
+	columns []string
+}
+
+// parseKeys reads message.key.columns: "table:column,column;table:column".
+func parseKeys(text string) (rules []keyRule, err error) {
+	for part := range strings.SplitSeq(text, ";") {
+		if part = strings.TrimSpace(part); part == "" {
+			continue
+		}
+		i := strings.LastIndexByte(part, ':')
+		if i < 0 {
+			return nil, fmt.Errorf("%q is not of the form database.table:column,column", part)
+		}
+		r := keyRule{columns: connect.SplitList(part[i+1:])}
+		if len(r.columns) == 0 {
+			return nil, fmt.Errorf("%q names no column", part)
+		}
+		list, err := anchored([]string{strings.TrimSpace(part[:i])})
+		if err != nil {
+			return nil, err
+		}
+		r.table = list[0]
+		rules = append(rules, r)
+	}
+	return rules, nil
+}
+
+// messageKey returns the columns of t that are the key of its messages where
+// that is not the table's own; nil if it is.
+func (f *filter) messageKey(t *schema.Table) (key []int, err error) {
+	for _, r := range f.keys {
+		if !r.table.MatchString(t.String()) {
+			continue
+		}
+		if key != nil {
+			return nil, fmt.Errorf("%s has two expressions that match table %s; only one can give its key", optKeys, t)
+		}
+		for _, name := range r.columns {
+			i := slices.IndexFunc(t.Columns, func(c schema.Column) bool { return strings.EqualFold(c.Name, name) })
+			if i < 0 {
+				return nil, fmt.Errorf("%s names column %s of table %s, which is not there", optKeys, name, t)
+			}
+			if slices.Contains(key, i) {
+				return nil, fmt.Errorf("%s names column %s of table %s twice", optKeys, name, t)
+			}
+			key = append(key, i)
+		}
+	}
+	if slices.Equal(key, t.Key) {
+		return nil, nil
+	}
+	return key, nil
+}
