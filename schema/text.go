@@ -50,20 +50,15 @@ func (v Value) appendDateTime(dst []byte) []byte {
 	case v.num != 0:
 		c = CivilFromMicros(int64(v.num))
 	}
-	dst = appendPadded(dst, c.Year, 4)
-	dst = append(dst, '-')
-	dst = appendPadded(dst, c.Month, 2)
-	dst = append(dst, '-')
-	dst = appendPadded(dst, c.Day, 2)
+	dst = appendTwo(appendPadded(dst, c.Year/100, 2), c.Year%100)
+	dst = appendTwo(append(dst, '-'), c.Month)
+	dst = appendTwo(append(dst, '-'), c.Day)
 	if v.kind == Date {
 		return dst
 	}
-	dst = append(dst, ' ')
-	dst = appendPadded(dst, c.Hour, 2)
-	dst = append(dst, ':')
-	dst = appendPadded(dst, c.Minute, 2)
-	dst = append(dst, ':')
-	dst = appendPadded(dst, c.Second, 2)
+	dst = appendTwo(append(dst, ' '), c.Hour)
+	dst = appendTwo(append(dst, ':'), c.Minute)
+	dst = appendTwo(append(dst, ':'), c.Second)
 	return appendFraction(dst, c.Micro, int(v.aux))
 }
 
@@ -75,10 +70,8 @@ func (v Value) appendTime(dst []byte) []byte {
 	}
 	secs := us / 1e6
 	dst = appendPadded(dst, int(secs/3600), 2)
-	dst = append(dst, ':')
-	dst = appendPadded(dst, int(secs/60%60), 2)
-	dst = append(dst, ':')
-	dst = appendPadded(dst, int(secs%60), 2)
+	dst = appendTwo(append(dst, ':'), int(secs/60%60))
+	dst = appendTwo(append(dst, ':'), int(secs%60))
 	return appendFraction(dst, int(us%1e6), int(v.aux))
 }
 
@@ -86,11 +79,17 @@ func appendFraction(dst []byte, micro, fsp int) []byte {
 	if fsp == 0 {
 		return dst
 	}
-	dst = append(dst, '.')
-	for i, unit := 0, 100000; i < fsp; i, unit = i+1, unit/10 {
-		dst = append(dst, byte('0'+micro/unit%10))
+	digits := [6]byte{}
+	for i := 5; i >= 0; i-- {
+		digits[i] = byte('0' + micro%10)
+		micro /= 10
 	}
-	return dst
+	return append(append(dst, '.'), digits[:min(fsp, 6)]...)
+}
+
+// appendTwo appends the two digits of n, which is below 100.
+func appendTwo(dst []byte, n int) []byte {
+	return append(dst, byte('0'+n/10), byte('0'+n%10))
 }
 
 // appendPadded appends n with leading zeros up to width digits.

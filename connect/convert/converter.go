@@ -3,6 +3,7 @@ package convert
 import (
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/towline/towline/connect"
 )
@@ -24,12 +25,15 @@ type converter struct {
 	enc        *Encoder
 	tombstones bool
 	buf        []byte
+	now        int64 // when the batch came here
 	dec        decoder
 }
 
 func newConverter(cfg connect.Config, env connect.Env) *converter {
 	opts := encoderOptions(cfg, env)
-	c := &converter{enc: NewEncoder(opts), tombstones: cfg.Bool(optTombstones)}
+	c := &converter{tombstones: cfg.Bool(optTombstones)}
+	opts.Clock = func() int64 { return c.now }
+	c.enc = NewEncoder(opts)
 	c.enc.max = int(cfg.Int(optCacheSize))
 	c.dec = newDecoder(opts.Binary, c.enc.max)
 	return c
@@ -40,6 +44,7 @@ func (c *converter) Encode(dst *connect.Messages, b *connect.Batch) error {
 	if cap(c.buf) > maxKeep {
 		c.buf = nil
 	}
+	c.now = time.Now().UnixMicro()
 	var failed []connect.RecordError
 	for i := range b.Records {
 		if b.Records[i].Op == connect.OpSchema {
@@ -55,51 +60,76 @@ func (c *converter) Encode(dst *connect.Messages, b *connect.Batch) error {
 	return nil
 }
 
+// maxDirect is the most room that a record may need to be written straight
+// into the memory of its message. Larger ones go by way of a buffer, since
+// what they need is far less than the room they might.
+const maxDirect = 32 << 10
+
 // encode appends the messages of record i.
 func (c *converter) encode(dst *connect.Messages, b *connect.Batch, i int) error {
 	r := &b.Records[i]
-	buf, err := c.enc.AppendKey(c.buf[:0], r)
-	c.buf = buf[:0]
+	room := c.enc.room(r)
+	buf := c.buf[:0]
+	if room <= maxDirect {
+		buf = dst.Scratch(room)
+	}
+	buf, n, err := c.text(buf, r)
+	if room > maxDirect {
+		c.buf = buf[:0]
+	}
 	if err != nil {
 		return err
 	}
-	n := len(buf)
-	rowless := r.Op == connect.OpDelete && r.Flags&connect.Unwrapped != 0 && r.After == nil // a tombstone says it all
-	if rowless && n == 0 {
-		return fmt.Errorf("convert: table %s: a delete without an envelope is a key without a value, but the table has no key; leave the envelope on", r.Table)
-	}
-	if !rowless {
-		buf, err = c.enc.AppendValue(buf, r)
-		c.buf = buf[:0]
-		if err != nil {
-			return err
-		}
+	if room <= maxDirect {
+		buf = dst.Use(buf)
+	} else {
+		buf = copyOf(dst, buf)
 	}
 	headers, err := c.headers(dst, b, i)
 	if err != nil {
 		return err
 	}
-	m := c.message(dst, r, buf[:n])
+	m := message(dst, r)
 	m.Count, m.Headers = 1, headers
-	if !rowless {
-		m.Value = dst.Alloc(len(buf) - n)
-		copy(m.Value, buf[n:])
+	if n > 0 {
+		m.Key = buf[:n:n]
 	}
+	if tombstone(r) {
+		return nil
+	}
+	m.Value = buf[n:]
 	if key := m.Key; c.tombstones && r.Op == connect.OpDelete && r.Flags&connect.Unwrapped == 0 && key != nil {
-		m = c.message(dst, r, nil) // it holds no record: Count is 0
-		m.Key = key
+		message(dst, r).Key = key // it holds no record: Count is 0
 	}
 	return nil
 }
 
-// message adds a message for r. An empty key is none.
-func (c *converter) message(dst *connect.Messages, r *connect.Record, key []byte) *connect.Message {
+// tombstone reports whether the key of r says it all.
+func tombstone(r *connect.Record) bool {
+	return r.Op == connect.OpDelete && r.Flags&connect.Unwrapped != 0 && r.After == nil
+}
+
+// text appends the key of r, whose length it returns, and its value.
+func (c *converter) text(dst []byte, r *connect.Record) (_ []byte, key int, err error) {
+	dst, err = c.enc.AppendKey(dst, r)
+	if err != nil {
+		return dst, 0, err
+	}
+	key = len(dst)
+	if tombstone(r) {
+		if key == 0 {
+			err = fmt.Errorf("convert: table %s: a delete without an envelope is a key without a value, but the table has no key; leave the envelope on", r.Table)
+		}
+		return dst, key, err
+	}
+	dst, err = c.enc.AppendValue(dst, r)
+	return dst, key, err
+}
+
+// message adds a message for r.
+func message(dst *connect.Messages, r *connect.Record) *connect.Message {
 	m := dst.Add()
 	m.Topic, m.Partition, m.Time = r.Topic, r.Partition, r.Time
-	if len(key) > 0 {
-		m.Key = dst.Alloc(len(key))
-		copy(m.Key, key)
-	}
 	return m
 }
 

@@ -2,6 +2,7 @@ package convert
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"math/bits"
 	"strconv"
 )
@@ -72,6 +73,15 @@ func appendDecimalBase64(dst, decimal []byte) ([]byte, bool) {
 	dst = append(dst, '"')
 	dst = base64.StdEncoding.AppendEncode(dst, b)
 	return append(dst, '"'), ok
+}
+
+// appendNarrowBase64 appends an unscaled number as appendDecimalBase64 does.
+func appendNarrowBase64(dst []byte, unscaled int64) []byte {
+	var buf [8]byte
+	binary.BigEndian.PutUint64(buf[:], uint64(unscaled))
+	dst = append(dst, '"')
+	dst = base64.StdEncoding.AppendEncode(dst, shortest(buf[:]))
+	return append(dst, '"')
 }
 
 // appendDecimalNumeric appends a decimal as a number as Java prints it: with

@@ -16,6 +16,30 @@ type Encoder struct {
 	last  *plan
 	// planning is the table that newPlan is at.
 	planning *schema.Table
+	// spans is where the values of the row image that was encoded last stand.
+	spans []span
+	// What neighbours have in common, as bytes: records of one event their
+	// source, records of one time the end of the envelope.
+	source sourceText
+	times  timesText
+}
+
+// span is a piece of a buffer.
+type span struct{ begin, end int }
+
+// sourceText is "source" up to the number of the row, and from there on.
+type sourceText struct {
+	plan        *plan
+	origin      connect.Origin
+	time        int64
+	snapshot    bool
+	begin, rest []byte
+}
+
+// timesText is the end of an envelope, from ts_ms on.
+type timesText struct {
+	time int64
+	text []byte
 }
 
 const cacheSize = 1000
@@ -87,7 +111,7 @@ func (e *Encoder) AppendValue(dst []byte, r *connect.Record) ([]byte, error) {
 	case r.After == nil:
 		return append(dst, "null"...), nil
 	default:
-		dst, err = e.appendRow(append(dst, p.flatHead...), p, r.After)
+		dst, err = e.appendRow(append(dst, p.flatHead...), p, r.After, nil)
 	}
 	if err != nil {
 		return dst[:begin], err
@@ -105,42 +129,49 @@ func (e *Encoder) end(dst []byte) []byte {
 
 func (e *Encoder) appendEnvelope(dst []byte, p *plan, r *connect.Record) ([]byte, error) {
 	dst = append(dst, `{"before":`...)
-	dst, err := e.appendRow(dst, p, r.Before)
+	dst, err := e.appendRow(dst, p, r.Before, nil)
 	if err != nil {
 		return dst, err
 	}
 	dst = append(dst, `,"after":`...)
-	if dst, err = e.appendRow(dst, p, r.After); err != nil {
+	if dst, err = e.appendRow(dst, p, r.After, r.Before); err != nil {
 		return dst, err
 	}
-	dst = e.appendSource(append(dst, ','), p, r)
-	dst = append(dst, `,"transaction":null,"op":"`...)
-	dst = append(append(dst, byte(r.Op)), `","ts_ms":`...)
+	e.describeSource(p, r)
+	dst = append(append(dst, ','), e.source.begin...)
+	dst = append(strconv.AppendInt(dst, int64(r.Row), 10), e.source.rest...)
+	dst = append(append(dst, `,"transaction":null,"op":"`...), byte(r.Op))
 	now := r.Time
 	if e.opts.Clock != nil {
 		now = e.opts.Clock()
 	}
-	dst = strconv.AppendInt(dst, floorMillis(now), 10)
-	dst = strconv.AppendInt(append(dst, `,"ts_us":`...), now, 10)
-	dst = strconv.AppendInt(append(dst, `,"ts_ns":`...), now*1000, 10)
-	return append(dst, '}'), nil
+	if t := &e.times; t.text == nil || t.time != now {
+		t.time = now
+		t.text = strconv.AppendInt(append(t.text[:0], `","ts_ms":`...), floorMillis(now), 10)
+		t.text = strconv.AppendInt(append(t.text, `,"ts_us":`...), now, 10)
+		t.text = strconv.AppendInt(append(t.text, `,"ts_ns":`...), now*1000, 10)
+		t.text = append(t.text, '}')
+	}
+	return append(dst, e.times.text...), nil
 }
 
 // noOrigin stands for the origin of records that have none.
 var noOrigin connect.Origin
 
-func (e *Encoder) appendSource(dst []byte, p *plan, r *connect.Record) []byte {
+// describeSource makes e.source that of r.
+func (e *Encoder) describeSource(p *plan, r *connect.Record) {
 	o := r.Origin
 	if o == nil {
 		o = &noOrigin
 	}
-	dst = append(dst, p.sourceBegin...)
-	dst = strconv.AppendInt(dst, floorMillis(r.Time), 10)
-	if r.Op == connect.OpRead || o.Snapshot {
-		dst = append(dst, `,"snapshot":"true"`...)
-	} else {
-		dst = append(dst, `,"snapshot":"false"`...)
+	s, snapshot := &e.source, r.Op == connect.OpRead || o.Snapshot
+	if s.plan == p && s.time == r.Time && s.snapshot == snapshot && s.origin == *o {
+		return
 	}
+	s.plan, s.time, s.snapshot, s.origin = p, r.Time, snapshot, *o
+	dst := append(s.begin[:0], p.sourceBegin...)
+	dst = strconv.AppendInt(dst, floorMillis(r.Time), 10)
+	dst = append(strconv.AppendBool(append(dst, `,"snapshot":"`...), snapshot), '"')
 	dst = append(dst, p.sourceDB...)
 	dst = strconv.AppendInt(dst, r.Time, 10)
 	dst = strconv.AppendInt(append(dst, `,"ts_ns":`...), r.Time*1000, 10)
@@ -153,13 +184,12 @@ func (e *Encoder) appendSource(dst []byte, p *plan, r *connect.Record) []byte {
 	}
 	dst = e.quote(append(dst, `,"file":`...), o.File)
 	dst = strconv.AppendUint(append(dst, `,"pos":`...), o.Pos, 10)
-	dst = strconv.AppendInt(append(dst, `,"row":`...), int64(r.Row), 10)
-	if o.Thread == 0 {
-		dst = append(dst, `,"thread":null`...)
-	} else {
-		dst = strconv.AppendUint(append(dst, `,"thread":`...), uint64(o.Thread), 10)
+	s.begin = append(dst, `,"row":`...)
+	s.rest = append(s.rest[:0], `,"thread":null`...)
+	if o.Thread != 0 {
+		s.rest = strconv.AppendUint(append(s.rest[:0], `,"thread":`...), uint64(o.Thread), 10)
 	}
-	return append(dst, `,"query":null}`...)
+	s.rest = append(s.rest, `,"query":null}`...)
 }
 
 // fits makes a row that is not of its table an error instead of a panic.
@@ -170,13 +200,17 @@ func fits(t *schema.Table, row schema.Row) error {
 	return nil
 }
 
-// appendRow appends a row as an object; nil is null.
-func (e *Encoder) appendRow(dst []byte, p *plan, row schema.Row) ([]byte, error) {
+// appendRow appends a row as an object; nil is null. Values that are as in
+// before, the row that was appended last, are copied from its text.
+func (e *Encoder) appendRow(dst []byte, p *plan, row, before schema.Row) ([]byte, error) {
 	if row == nil {
 		return append(dst, "null"...), nil
 	}
 	if err := fits(p.table, row); err != nil {
 		return dst, err
+	}
+	if len(e.spans) < len(row) {
+		e.spans = make([]span, len(row))
 	}
 	dst = append(dst, '{')
 	n := 0
@@ -196,10 +230,17 @@ func (e *Encoder) appendRow(dst []byte, p *plan, row schema.Row) ([]byte, error)
 			dst = append(dst, "null"...)
 			continue
 		}
+		if before != nil && row[i].Equal(before[i]) {
+			s := e.spans[i]
+			dst = append(dst, dst[s.begin:s.end]...)
+			continue
+		}
+		begin := len(dst)
 		var err error
 		if dst, err = e.appendValue(dst, f, row[i]); err != nil {
 			return dst, fmt.Errorf("convert: table %s, column %s %s: %w", p.table, f.column.Name, f.column.Type, err)
 		}
+		e.spans[i] = span{begin, len(dst)}
 	}
 	return append(dst, '}'), nil
 }

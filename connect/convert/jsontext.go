@@ -2,8 +2,10 @@ package convert
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"math"
+	"math/bits"
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -12,19 +14,23 @@ import (
 
 const upperHex = "0123456789ABCDEF"
 
-// appendString appends s as a JSON string. Quotes, backslashes and control
+// appendString appends s as a JSON string. Bytes that are not UTF-8 become
+// U+FFFD. See appendQuoted.
+func appendString(dst []byte, s string, pairs bool) []byte {
+	dst, _ = appendQuoted(dst, s, pairs)
+	return dst
+}
+
+// appendQuoted appends s as a JSON string. Quotes, backslashes and control
 // characters are escaped and nothing else is, but where pairs is set
 // characters beyond U+FFFF become two escapes, which is how Jackson writes
-// UTF-8. Bytes that are not UTF-8 become U+FFFD; values are checked before.
-func appendString(dst []byte, s string, pairs bool) []byte {
+// UTF-8. valid is false if bytes of s were not UTF-8.
+func appendQuoted(dst []byte, s string, pairs bool) (_ []byte, valid bool) {
 	dst = append(dst, '"')
-	begin := 0
-	for i := 0; i < len(s); {
+	begin := 0 // of what is copied as it is
+	valid = true
+	for i := plain(s, 0); i < len(s); i = plain(s, i) {
 		c := s[i]
-		if c >= 0x20 && c != '"' && c != '\\' && c < utf8.RuneSelf {
-			i++
-			continue
-		}
 		if c < utf8.RuneSelf {
 			dst = append(dst, s[begin:i]...)
 			dst = appendEscape(dst, c)
@@ -35,6 +41,7 @@ func appendString(dst []byte, s string, pairs bool) []byte {
 		r, n := utf8.DecodeRuneInString(s[i:])
 		switch {
 		case r == utf8.RuneError && n == 1:
+			valid = false
 			dst = append(append(dst, s[begin:i]...), "\uFFFD"...)
 			begin = i + 1
 		case r > 0xFFFF && pairs:
@@ -45,7 +52,29 @@ func appendString(dst []byte, s string, pairs bool) []byte {
 		}
 		i += n
 	}
-	return append(append(dst, s[begin:]...), '"')
+	return append(append(dst, s[begin:]...), '"'), valid
+}
+
+// plain returns where the first byte of s from i on stands that is not ASCII
+// or is to be escaped, or the length of s. It looks at eight bytes at once.
+func plain(s string, i int) int {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	b := unsafe.Slice(unsafe.StringData(s), len(s))
+	for ; i+8 <= len(b); i += 8 {
+		w := binary.LittleEndian.Uint64(b[i:])
+		quote, slash := w^'"'*ones, w^'\\'*ones
+		// The lowest high bit that is set is right: what is wrong above it are
+		// borrows.
+		if m := (w | (w-' '*ones)&^w | (quote-ones)&^quote | (slash-ones)&^slash) & high; m != 0 {
+			return i + bits.TrailingZeros64(m)/8
+		}
+	}
+	for ; i < len(b); i++ {
+		if c := b[i]; c < 0x20 || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			break
+		}
+	}
+	return i
 }
 
 func appendEscape(dst []byte, c byte) []byte {
@@ -89,11 +118,11 @@ func appendBinary(dst, b []byte, mode BinaryMode) []byte {
 
 // appendFloat appends a finite float as Java prints it: with a point always,
 // and an exponent below 10^-3 and from 10^7 on.
-func appendFloat(dst []byte, f float64, bits int) []byte {
+func appendFloat(dst []byte, f float64, size int) []byte {
 	abs := math.Abs(f)
 	if abs == 0 || abs >= 1e-3 && abs < 1e7 {
 		begin := len(dst)
-		dst = strconv.AppendFloat(dst, f, 'f', -1, bits)
+		dst = strconv.AppendFloat(dst, f, 'f', -1, size)
 		for _, c := range dst[begin:] {
 			if c == '.' {
 				return dst
@@ -102,7 +131,7 @@ func appendFloat(dst []byte, f float64, bits int) []byte {
 		return append(dst, ".0"...)
 	}
 	var buf [32]byte
-	b := strconv.AppendFloat(buf[:0], f, 'e', -1, bits)
+	b := strconv.AppendFloat(buf[:0], f, 'e', -1, size)
 	e := len(b) - 1
 	for b[e] != 'e' {
 		e--

@@ -4,7 +4,6 @@ import (
 	"regexp"
 	"runtime/debug"
 	"strings"
-	"time"
 
 	"github.com/towline/towline/connect"
 )
@@ -201,7 +200,6 @@ func encoderOptions(cfg connect.Config, env connect.Env) EncoderOptions {
 		Prefix:        cfg.String(optPrefix),
 		Schemas:       cfg.Bool(optSchemas),
 		TableInSchema: cfg.Bool(optTable),
-		Clock:         func() int64 { return time.Now().UnixMicro() },
 	}
 	if o.Prefix == "" {
 		o.Prefix = env.Connector

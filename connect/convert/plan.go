@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/towline/towline/connect"
 	"github.com/towline/towline/schema"
 )
 
@@ -15,6 +16,8 @@ type plan struct {
 	fields []field
 	// Heads: what comes before the payload where there are schemas.
 	keyHead, envelopeHead, flatHead []byte
+	// room is what a row image takes beside its values' bytes, at most.
+	room int
 	// The parts of "source" that stay the same.
 	sourceBegin, sourceDB, sourceTable []byte
 }
@@ -38,8 +41,10 @@ func (e *Encoder) newPlan(t *schema.Table) *plan {
 		f.column = c
 		f.name = append(e.quote(nil, c.Name), ':')
 		f.form = e.formOf(c)
+		p.room += len(f.name) + valueRoom
 		for _, el := range c.Elements {
 			f.empty = f.empty || el == ""
+			p.room += escaped*len(el) + 1
 		}
 	}
 	if e.opts.Schemas {
@@ -53,6 +58,29 @@ func (e *Encoder) newPlan(t *schema.Table) *plan {
 	p.sourceTable = e.quote([]byte(`,"table":`), t.Name)
 	p.sourceTable = append(p.sourceTable, `,"server_id":`...)
 	return p
+}
+
+const (
+	// valueRoom is what a value takes beside its bytes, at most.
+	valueRoom = 96
+	// escaped is what a byte of a value takes in JSON, at most.
+	escaped = 6
+	// envelopeRoom is about what an envelope takes beside its rows.
+	envelopeRoom = 768
+)
+
+// room returns about how much of a buffer the key and the value of r take; it
+// is rarely less than that.
+func (e *Encoder) room(r *connect.Record) int {
+	p, n := e.plan(r.Table), 0
+	for i := range r.Before {
+		n += r.Before[i].Size()
+	}
+	for i := range r.After {
+		n += r.After[i].Size()
+	}
+	heads := len(p.keyHead) + len(p.envelopeHead) + len(p.flatHead) + len(p.sourceBegin) + len(p.sourceDB) + len(p.sourceTable)
+	return 3*p.room + 2*escaped*n + heads + envelopeRoom // key columns stand in it twice
 }
 
 func (e *Encoder) quote(dst []byte, s string) []byte { return appendString(dst, s, !e.opts.Readable) }

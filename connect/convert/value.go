@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"strconv"
-	"unicode/utf8"
 
 	"github.com/towline/towline/schema"
 )
@@ -84,21 +83,17 @@ func (e *Encoder) appendValue(dst []byte, f *field, v schema.Value) ([]byte, err
 }
 
 func (e *Encoder) appendInteger(dst []byte, v schema.Value) []byte {
-	begin := len(dst)
-	var safe bool
 	if v.Kind() == schema.Int {
 		n := v.Int()
-		safe = n >= -maxSafe && n <= maxSafe
-		dst = strconv.AppendInt(append(dst, '"'), n, 10)
-	} else {
-		safe = v.Uint() <= maxSafe
-		dst = strconv.AppendUint(append(dst, '"'), v.Uint(), 10)
+		if safe := n >= -maxSafe && n <= maxSafe; safe || !e.opts.Readable {
+			return strconv.AppendInt(dst, n, 10)
+		}
+		return append(strconv.AppendInt(append(dst, '"'), n, 10), '"')
 	}
-	if e.opts.Readable && !safe {
-		return append(dst, '"')
+	if v.Uint() <= maxSafe || !e.opts.Readable {
+		return strconv.AppendUint(dst, v.Uint(), 10)
 	}
-	copy(dst[begin:], dst[begin+1:]) // the number without its quote
-	return dst[:len(dst)-1]
+	return append(strconv.AppendUint(append(dst, '"'), v.Uint(), 10), '"')
 }
 
 func (e *Encoder) appendFloat(dst []byte, v schema.Value) ([]byte, error) {
@@ -128,6 +123,9 @@ func (e *Encoder) appendDecimalValue(dst []byte, form form, v schema.Value) ([]b
 	if form == formDecimalString {
 		return append(v.AppendDecimal(append(dst, '"')), '"'), nil
 	}
+	if n, narrow := v.Narrow(); narrow && form == formDecimal && !e.opts.DecimalNumeric {
+		return appendNarrowBase64(dst, n), nil
+	}
 	var buf [80]byte
 	digits := v.AppendDecimal(buf[:0])
 	if form == formDecimal {
@@ -141,10 +139,11 @@ func (e *Encoder) appendDecimalValue(dst []byte, form form, v schema.Value) ([]b
 }
 
 func (e *Encoder) appendText(dst, b []byte) ([]byte, error) {
-	if !utf8.Valid(b) {
+	dst, valid := appendQuoted(dst, text(b), !e.opts.Readable)
+	if !valid {
 		return dst, fmt.Errorf("a string is not UTF-8")
 	}
-	return e.quote(dst, text(b)), nil
+	return dst, nil
 }
 
 // appendRaw appends text whose bytes its charset cannot decode.
