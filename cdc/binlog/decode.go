@@ -36,9 +36,14 @@ func (p *Plan) DecodeRows(b *connect.Batch, ev *RowsEvent, st *Stamp) error {
 	first := len(b.Records)
 	d := decoder{plan: p, batch: b, data: ev.images, stamp: st, seq: st.Seq}
 	var err error
-	if ev.Kind == RowsUpdate {
+	switch {
+	case ev.Partial:
+		d.partial = takePartial(p.documents)
 		err = d.updates()
-	} else {
+		d.partial.release()
+	case ev.Kind == RowsUpdate:
+		err = d.updates()
+	default:
 		err = d.changes(ev.Kind == RowsDelete)
 	}
 	if err != nil {
@@ -62,6 +67,7 @@ type decoder struct {
 	column   int   // in which decoding failed
 	rendered int   // bytes written into the batch
 	seq      uint64
+	partial  *partialUpdate // of an event that is Partial
 }
 
 func (d *decoder) fault(err error) error {
@@ -108,11 +114,19 @@ func (d *decoder) updates() error {
 		if d.pos >= len(d.data) {
 			return errPair
 		}
+		if d.partial != nil {
+			if err := d.partialHead(); err != nil {
+				return err
+			}
+		}
 		after, err := d.image()
 		if err != nil {
 			return err
 		}
 		before, after = d.project(before), d.project(after)
+		if d.partial != nil {
+			d.partial.nextRow()
+		}
 		if d.keyMoved(before, after) {
 			d.add(connect.OpDelete, connect.KeyMoved).Before = before
 			d.add(connect.OpInsert, connect.KeyMoved).After = after

@@ -77,7 +77,7 @@ func (t EventType) String() string {
 func (t EventType) Known() bool { return int(t) < len(eventNames) && eventNames[t] != "" }
 
 // IsRows reports whether the event carries row images, so that ParseRows is
-// for it (which refuses PARTIAL_UPDATE_ROWS).
+// for it.
 func (t EventType) IsRows() bool {
 	return t >= WriteRowsEventV1 && t <= DeleteRowsEventV1 || t >= WriteRowsEvent && t <= DeleteRowsEvent || t == PartialUpdateRowsEvent
 }

@@ -125,37 +125,44 @@ func (w *jsonWriter) literal(b byte) error {
 	return nil
 }
 
-// container renders an object or array: the number of its elements, its size,
-// for each key its offset and length, for each value its type and either
-// itself or its offset; then keys and values.
+// container renders an object or array.
 func (w *jsonWriter) container(t byte, b []byte, depth int) error {
 	if depth >= maxJSONDepth {
 		return errJSONDepth
 	}
+	c, err := w.open(t, b)
+	if err != nil {
+		return err
+	}
+	if t == jsonSmallObject || t == jsonLargeObject {
+		return w.object(&c, depth)
+	}
+	return w.array(&c, depth)
+}
+
+// open takes apart an object or array: the number of its elements, its size,
+// for each key its offset and length, for each value its type and either
+// itself or its offset; then keys and values.
+func (w *jsonWriter) open(t byte, b []byte) (jsonContainer, error) {
 	word := 2
 	if t == jsonLargeObject || t == jsonLargeArray {
 		word = 4
 	}
 	if len(b) < 2*word {
-		return errJSON
+		return jsonContainer{}, errJSON
 	}
 	count, size := jsonWord(b, word), jsonWord(b[word:], word)
-	object := t == jsonSmallObject || t == jsonLargeObject
 	entry, keyEntry := 1+word, 0
-	if object {
+	if t == jsonSmallObject || t == jsonLargeObject {
 		keyEntry = word + 2
 	}
 	if size > len(b) || count > size/entry || 2*word+count*(entry+keyEntry) > size {
-		return errJSON
+		return jsonContainer{}, errJSON
 	}
 	if w.budget -= count * (entry + keyEntry); w.budget < 0 {
-		return errJSON
+		return jsonContainer{}, errJSON
 	}
-	c := jsonContainer{b: b[:size], word: word, keys: 2 * word, values: 2*word + count*keyEntry, count: count}
-	if object {
-		return w.object(&c, depth)
-	}
-	return w.array(&c, depth)
+	return jsonContainer{b: b[:size], word: word, keys: 2 * word, values: 2*word + count*keyEntry, count: count}, nil
 }
 
 // jsonContainer is an object or array taken apart.
@@ -164,6 +171,36 @@ type jsonContainer struct {
 	word         int // size of a number: 2 or 4
 	keys, values int // where the entries begin
 	count        int
+}
+
+// value returns the type of value i and the bytes that it begins at, which
+// are in its entry if it is small; nil if it lies beyond the container.
+func (c *jsonContainer) value(i int) (t byte, b []byte) {
+	entry := c.b[c.values+i*(1+c.word):]
+	t, in := entry[0], entry[1:1+c.word]
+	switch t {
+	case jsonLiteral, jsonInt16, jsonUint16:
+		return t, in
+	case jsonInt32, jsonUint32:
+		if c.word == 4 {
+			return t, in
+		}
+	}
+	at := jsonWord(in, c.word)
+	if at >= len(c.b) {
+		return t, nil
+	}
+	return t, c.b[at:]
+}
+
+// key returns key i, nil if it lies beyond the container.
+func (c *jsonContainer) key(i int) []byte {
+	entry := c.b[c.keys+i*(c.word+2):]
+	at, n := jsonWord(entry, c.word), int(binary.LittleEndian.Uint16(entry[c.word:]))
+	if at+n > len(c.b) {
+		return nil
+	}
+	return c.b[at : at+n]
 }
 
 func jsonWord(b []byte, word int) int {

@@ -48,6 +48,7 @@ type column struct {
 	fsp      uint8       // fractional digits; scale of a decimal
 	kind     schema.Kind // of opBytes, opNumber and opMask
 	fracBits uint8       // of a temporal value: bits of the fraction
+	document uint16      // of opJSON: how many other JSON columns come before
 	fracUnit uint32      // of a temporal value: microseconds of one unit of the fraction
 	mask     uint32      // covers a length of width bytes
 	pad      uint32      // length that a BINARY is filled up to
@@ -63,6 +64,8 @@ type Plan struct {
 	keep    []int         // the columns of an image that rows have; nil: all
 	key     []int         // columns of rows: an update of them is a delete and an insert
 	nulls   int           // bytes of an image's NULL bit map
+	// documents is the number of JSON columns of an image.
+	documents int
 }
 
 // NewPlan compiles the decoding of m's rows into rows of t. It fails unless
@@ -79,6 +82,10 @@ func NewPlan(m *TableMap, t *schema.Table) (*Plan, error) {
 		}
 		if c.width <= 8 {
 			c.shift, c.mask = 64-8*c.width, uint32(1<<(8*uint64(c.width))-1)
+		}
+		if c.op == opJSON {
+			c.document = uint16(p.documents)
+			p.documents++
 		}
 		p.columns[i] = c
 	}

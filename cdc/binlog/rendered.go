@@ -13,7 +13,7 @@ func (d *decoder) rare(c *column, fixed, body []byte) (schema.Value, error) {
 	case opSkip, opSkipLong:
 		return schema.Value{}, nil
 	case opJSON:
-		return d.json(body)
+		return d.json(c, body)
 	case opText:
 		return d.text(c, body), nil
 	case opBinary:
@@ -29,7 +29,15 @@ func (d *decoder) rare(c *column, fixed, body []byte) (schema.Value, error) {
 	}
 }
 
-func (d *decoder) json(body []byte) (schema.Value, error) {
+func (d *decoder) json(c *column, body []byte) (schema.Value, error) {
+	if d.partial != nil {
+		return d.partialJSON(int(c.document), body)
+	}
+	return d.document(body)
+}
+
+// document renders a whole document.
+func (d *decoder) document(body []byte) (schema.Value, error) {
 	n := len(body)
 	if n > maxScratch {
 		out, err := AppendJSON(make([]byte, 0, n+n/4), body)

@@ -1,9 +1,6 @@
 package binlog
 
-import (
-	"errors"
-	"fmt"
-)
+import "fmt"
 
 // Flags of a row event.
 const (
@@ -31,6 +28,9 @@ type RowsEvent struct {
 	TableID uint64
 	Flags   uint16
 	Columns int
+	// Partial: JSON values after the change may be given as what changed in
+	// those before (binlog_row_value_options=PARTIAL_JSON).
+	Partial bool
 
 	present, presentAfter []byte // bit maps; presentAfter of an update
 	images                []byte
@@ -43,10 +43,6 @@ func (ev *RowsEvent) Dummy() bool { return ev.TableID == 0xffffff && len(ev.imag
 // Size returns the bytes of the row images.
 func (ev *RowsEvent) Size() int { return len(ev.images) }
 
-// ErrPartialUpdate: an event holds JSON changes instead of JSON values.
-var ErrPartialUpdate = errors.New("binlog: a PARTIAL_UPDATE_ROWS event holds changes of JSON values instead of the values; " +
-	"unset binlog_row_value_options on the server and in all sessions: SET PERSIST binlog_row_value_options=''")
-
 // ParseRows reads the body of a row event (versions 1 and 2), up to its images.
 func ParseRows(t EventType, body []byte) (RowsEvent, error) {
 	var ev RowsEvent
@@ -57,7 +53,7 @@ func ParseRows(t EventType, body []byte) (RowsEvent, error) {
 	case DeleteRowsEvent, DeleteRowsEventV1:
 		ev.Kind = RowsDelete
 	case PartialUpdateRowsEvent:
-		return ev, ErrPartialUpdate
+		ev.Kind, ev.Partial = RowsUpdate, true
 	default:
 		return ev, fmt.Errorf("binlog: a %s event has no rows", t)
 	}

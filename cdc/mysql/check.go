@@ -72,7 +72,6 @@ func (c *checker) log(ctx context.Context) (err error) {
 	}
 	c.want("binlog_format", "ROW", true, "changes of rows are not in the log")
 	c.want("binlog_row_image", "FULL", true, "rows in the log lack columns, which stops their tables")
-	c.want("binlog_row_value_options", "", true, "changes of JSON columns are logged in part, which stops their tables")
 	c.want("binlog_row_metadata", "FULL", false, "column names are not in the log and are followed through every DDL statement instead")
 	c.want("log_replica_updates", "ON", false, "what this server replicates from another one is not in its log")
 	c.gtids()

@@ -285,9 +285,6 @@ func (q *sequencer) incident(body []byte) error {
 
 // rows makes a task of a row event, if its table is captured.
 func (q *sequencer) rows(ctx context.Context, h *binlog.Header, event, body []byte, f *binlog.Format) error {
-	if h.Type == binlog.PartialUpdateRowsEvent {
-		return q.partial(body)
-	}
 	ev, err := binlog.ParseRows(h.Type, body)
 	if err != nil {
 		return err
@@ -322,22 +319,6 @@ func (x *transaction) touch(t *target) {
 		}
 	}
 	x.hit = append(x.hit, t)
-}
-
-// partial stops the table of an event that holds changes of JSON values.
-func (q *sequencer) partial(body []byte) error {
-	if len(body) < 6 {
-		return errors.New("a PARTIAL_UPDATE_ROWS event is too short")
-	}
-	id := uint64(binary.LittleEndian.Uint32(body)) | uint64(binary.LittleEndian.Uint16(body[4:]))<<32
-	m := q.maps.Get(id)
-	if m == nil {
-		return fmt.Errorf("a PARTIAL_UPDATE_ROWS event is of table id %d, which no TABLE_MAP event has introduced", id)
-	}
-	if n := (tableName{m.Database, m.Name}); q.s.filter.table(n.db, n.table) {
-		q.stop(n, fmt.Sprintf("at %s:%d: %v; then take a new snapshot of the table", q.file, q.offset, binlog.ErrPartialUpdate))
-	}
-	return nil
 }
 
 // maxTargets bounds what is remembered; every altered table leaves one behind.

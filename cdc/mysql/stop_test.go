@@ -27,8 +27,16 @@ func TestStops(t *testing.T) {
 		},
 		{
 			name: "partial json", setup: "ALTER TABLE t ADD COLUMN j JSON; UPDATE t SET j = '{\"a\": 1, \"b\": \"xxxxxxxxxxxxxxxxxxxx\"}'",
-			do:   "SET SESSION binlog_row_value_options = PARTIAL_JSON; UPDATE t SET j = JSON_SET(j, '$.a', 2)",
-			stop: []string{"t"}, reason: "binlog_row_value_options",
+			do: "SET SESSION binlog_row_value_options = PARTIAL_JSON; UPDATE t SET j = JSON_SET(j, '$.a', 2, '$.c', 3); UPDATE t SET id = 2, j = JSON_REMOVE(j, '$.a', '$.c')",
+			want: []string{
+				`u t (1,x,{"a": 1, "b": "xxxxxxxxxxxxxxxxxxxx"}) (1,x,{"a": 2, "b": "xxxxxxxxxxxxxxxxxxxx", "c": 3}) end`,
+				`d t (1,x,{"a": 2, "b": "xxxxxxxxxxxxxxxxxxxx", "c": 3}) moved`, `c t (2,x,{"b": "xxxxxxxxxxxxxxxxxxxx"}) moved end`,
+			},
+		},
+		{
+			name: "partial json without the document", setup: "ALTER TABLE t ADD COLUMN j JSON; UPDATE t SET j = '{\"a\": 1, \"b\": \"xxxxxxxxxxxxxxxxxxxx\"}'",
+			do:   "SET SESSION binlog_row_image = MINIMAL, binlog_row_value_options = PARTIAL_JSON; UPDATE t SET j = JSON_SET(j, '$.a', 2)",
+			stop: []string{"t"}, reason: "SET PERSIST binlog_row_image=FULL",
 		},
 		{
 			name: "statement", do: "SET SESSION binlog_format = STATEMENT; UPDATE t SET v = 'y'",

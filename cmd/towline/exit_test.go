@@ -217,14 +217,14 @@ func waitFindsStoppedTables(t *testing.T, s *sandbox, srv *mysqltest.Server, db 
 	t.Helper()
 	srv.Exec(t, "CREATE TABLE "+db+".doc (id INT PRIMARY KEY, j JSON); INSERT INTO "+db+".doc VALUES (1, JSON_OBJECT('a', REPEAT('x', 1000), 'b', 12345678))")
 	p := s.serve("good.json", "copy.json")
-	srv.Exec(t, "SET SESSION binlog_row_value_options = 'PARTIAL_JSON'; UPDATE "+db+".doc SET j = JSON_SET(j, '$.b', 1); SET SESSION binlog_row_value_options = DEFAULT")
+	srv.Exec(t, "SET SESSION binlog_row_image = MINIMAL; UPDATE "+db+".doc SET j = JSON_SET(j, '$.b', 1); SET SESSION binlog_row_image = DEFAULT")
 	for _, form := range []string{"--json=false", "--json"} {
 		r := s.run("status", "--wait", form)
 		if want := "table " + db + ".doc of in is stopped: "; r.code != exitRuntime || !strings.Contains(r.err, want) {
 			t.Errorf("status --wait %s with a stopped table: exit code %d, want %d and %q in:\n%s%s", form, r.code, exitRuntime, want, r.out, r.err)
 		}
 	}
-	if r := s.run("status"); r.code != exitOK || !strings.Contains(r.out, "PARTIAL_UPDATE_ROWS") {
+	if r := s.run("status"); r.code != exitOK || !strings.Contains(r.out, "binlog_row_image") {
 		t.Errorf("status with a stopped table: exit code %d:\n%s%s", r.code, r.out, r.err)
 	}
 	if r := p.stop(); r.code != exitOK {
