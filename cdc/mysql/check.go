@@ -265,6 +265,13 @@ func (c *checker) tables(ctx context.Context) error {
 		return nil
 	}
 	c.ok("%d tables are captured", len(infos))
+	if g := c.s.guard; g.most > 0 && len(infos) > g.most {
+		say := c.warn
+		if g.fail {
+			say = c.fatal
+		}
+		say("correct the lists of databases and tables, or raise "+optGuardMax, "%s is %d", optGuardMax, g.most)
+	}
 	c.unusedColumns(infos)
 	for i := range infos {
 		c.table(&infos[i])

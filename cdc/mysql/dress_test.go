@@ -67,6 +67,25 @@ func edited(t *testing.T, r *rig, s *Source) []string {
 	return tp.texts()
 }
 
+// Changes are counted alike whatever the key of messages is.
+func TestSeqIsOfRows(t *testing.T) {
+	r := newRig(t, mysqltest.Shared(t))
+	r.exec(t, "CREATE TABLE t (id INT PRIMARY KEY, owner INT); CREATE TABLE k (a INT, b INT)")
+	plain := r.open(t, nil, nil)
+	r.values[optKeys], r.values[optServerID] = r.db+".t:owner;"+r.db+".k:b", r.values[optServerID]+"9"
+	keyed := r.open(t, nil, nil)
+	r.exec(t, "INSERT INTO t VALUES (1, 10), (2, 20); INSERT INTO k VALUES (1, 1), (1, 2); UPDATE t SET owner = owner + 1; UPDATE t SET id = 3, owner = 9 WHERE id = 1; UPDATE k SET a = 2, b = b + 1; DELETE FROM t")
+	var last []uint64
+	for _, s := range []*Source{plain, keyed} {
+		tp := newTape(nil)
+		until(t, s, tp)
+		last = append(last, tp.records[len(tp.records)-1].seq)
+	}
+	if last[0] != 12 || last[1] != 12 {
+		t.Errorf("the last changes have %d", last)
+	}
+}
+
 // An update of the key of messages is a delete and an insert.
 func TestMessageKeysMove(t *testing.T) {
 	r := newRig(t, mysqltest.Shared(t))

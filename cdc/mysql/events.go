@@ -400,5 +400,8 @@ func (q *sequencer) learned(ctx context.Context, h *binlog.Header, t *target, sh
 	if t.plan == nil {
 		return nil
 	}
+	if err := q.s.guard.check(len(q.tables)); err != nil {
+		return err
+	}
 	return q.mark(ctx, h, connect.OpSchema, flags, t.plan.Table())
 }

@@ -24,6 +24,12 @@ const (
 	optSSLCert       = "database.ssl.cert"
 	optSSLKey        = "database.ssl.key"
 	optPrefix        = "topic.prefix"
+	optDelimiter     = "topic.delimiter"
+	optGuardMax      = "guardrail.collections.max"
+	optGuardAction   = "guardrail.collections.limit.action"
+	optFailures      = "event.processing.failure.handling.mode"
+	optConversion    = "event.converting.failure.handling.mode"
+	optInconsistent  = "inconsistent.schema.handling.mode"
 	optLayout        = "topic.layout"
 	optDBInclude     = "database.include.list"
 	optDBExclude     = "database.exclude.list"
@@ -90,6 +96,16 @@ func captureOptions() []connect.Option {
 		list(optTableExclude, "Regular expressions of tables not to capture. Not together with `table.include.list`."),
 		list(optColumnInclude, "Regular expressions of the columns to capture. They match whole names of the form `database.table.column`, in any letter case. Columns of a table's key are always captured. Others are neither read by a snapshot nor decoded from the log. Default: all."),
 		list(optColumnExclude, "Regular expressions of columns not to capture. Columns of a table's key cannot be left out; matching one is an error. Not together with `column.include.list`."),
+		{Name: optGuardMax, Type: connect.TypeInt, Default: "0", Min: 0, Max: 1 << 30, Importance: connect.Low, Group: groupTables,
+			Doc: "The most tables that may be captured, against lists that match more than was meant; 0 is no limit."},
+		{Name: optGuardAction, Type: connect.TypeString, Default: "warn", Values: []string{"warn", "fail"}, Importance: connect.Low, Group: groupTables,
+			Doc: "What more tables than `guardrail.collections.max` do, at the start or when they are created: `warn` logs it; `fail` fails the task before it reads a change of them."},
+		{Name: optFailures, Aliases: []string{"event.deserialization.failure.handling.mode"}, Type: connect.TypeString, Default: "fail", Importance: connect.Low, Group: groupTables, Check: onlyFail,
+			Doc: "What an event of the log that cannot be read does. Only `fail` is supported: it stops the table that the event is of, with the reason, and no other. Nothing is skipped."},
+		{Name: optConversion, Type: connect.TypeString, Default: "fail", Importance: connect.Low, Group: groupTables, Check: onlyFail,
+			Doc: "What a value that cannot be converted does. Only `fail` is supported; `errors.tolerance=all` makes a dead letter of a record that a converter does not take."},
+		{Name: optInconsistent, Type: connect.TypeString, Default: "fail", Importance: connect.Low, Group: groupTables, Check: onlyFail,
+			Doc: "What rows of a table whose shape is not known do. Only `fail` is supported: it stops the table, with the reason, and no other."},
 		{Name: optKeys, Type: connect.TypeString, Importance: connect.Medium, Group: groupTables, Check: func(v string) error { _, err := parseKeys(v); return err },
 			Doc: "Keys of messages where they are not those of the tables: `table:column,column;table:column`, where `table` is a regular expression that matches whole names of the form `database.table`. " +
 				"Rows are then spread over partitions by these columns and written to targets by them, so two rows with equal values in them are one row there. An update that changes them is a delete and an insert."},
@@ -104,7 +120,9 @@ func topicOptions() []connect.Option {
 		{Name: optPrefix, Type: connect.TypeString, Required: true, Importance: connect.High, Group: groupTopics, Check: checkPrefix,
 			Doc: "Begin of the names of all topics. Letters, digits, `_`, `-` and `.`; it must differ between connectors."},
 		{Name: optLayout, Type: connect.TypeString, Default: "table", Values: []string{"table", "single"}, Importance: connect.Medium, Group: groupTopics,
-			Doc: "`table`: each table has the topic `topic.prefix.database.table`, where characters other than letters, digits, `_` and `-` are written as `_xHHHH_`, their code point. `single`: all goes into the topic `topic.prefix`, which then has transactions whole and in order if it has one partition."},
+			Doc: "`table`: each table has the topic `topic.prefix.database.table`, where characters other than letters, digits, `_` and `-` are written as `_xHHHH_`, their code point, so that no two tables have the same. `single`: all goes into the topic `topic.prefix`, which then has transactions whole and in order if it has one partition."},
+		{Name: optDelimiter, Type: connect.TypeString, Default: ".", Importance: connect.Low, Group: groupTopics, Check: checkDelimiter,
+			Doc: "What stands between the parts of a topic's name: made of `.` and `-`. A `-` in names of databases and tables is then written as `_x002D_`."},
 		{Name: optTombstones, Type: connect.TypeBoolean, Default: "true", Importance: connect.Medium, Group: groupTopics,
 			Doc: "Whether a delete is followed by a message without a value. For converters that write one message per record."},
 		{Name: optSchemas, Type: connect.TypeBoolean, Default: "false", Importance: connect.Low, Group: groupTopics,
@@ -130,6 +148,15 @@ func checkSkipped(v string) error {
 		if op != "c" && op != "u" && op != "d" && op != "t" && (op != skipNone || len(list) > 1) {
 			return fmt.Errorf("%q is not a list of c, u, d and t, nor none", v)
 		}
+	}
+	return nil
+}
+
+// onlyFail refuses the modes that pass over what is not understood
+// (invariant 9).
+func onlyFail(v string) error {
+	if !strings.EqualFold(v, "fail") {
+		return fmt.Errorf("%q would leave out changes and tell nobody downstream; only fail is supported, which stops the table concerned and lets all others go on", v)
 	}
 	return nil
 }
@@ -185,6 +212,7 @@ type settings struct {
 	netWrite       int64
 	filter         *filter
 	topics         topics
+	guard          guardrail
 	connector      string
 	maxPos         uint64        // positions from here on cannot be asked for
 	commitWait     time.Duration // how long a commit may take after it is in the log
@@ -203,8 +231,12 @@ func newSettings(cfg connect.Config) (*settings, error) {
 		ca:       cfg.String(optSSLCA), cert: cfg.String(optSSLCert), key: cfg.String(optSSLKey),
 		timeout: cfg.Millis(optTimeout), heartbeat: cfg.Millis(optHeartbeat), netWrite: cfg.Int(optNetWrite),
 		filter:    f,
-		topics:    topics{prefix: cfg.String(optPrefix), single: strings.EqualFold(cfg.String(optLayout), "single")},
+		guard:     guardrail{most: int(cfg.Int(optGuardMax)), fail: strings.EqualFold(cfg.String(optGuardAction), "fail")},
+		topics:    topics{prefix: cfg.String(optPrefix), delimiter: cfg.String(optDelimiter), single: strings.EqualFold(cfg.String(optLayout), "single")},
 		connector: cfg.Name(), maxPos: 1 << 32, commitWait: 10 * time.Second,
+	}
+	if s.topics.delimiter == "" {
+		s.topics.delimiter = "."
 	}
 	if s.heartbeat == 0 {
 		s.heartbeat = time.Second

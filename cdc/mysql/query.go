@@ -123,7 +123,7 @@ func (q *sequencer) define(ctx context.Context, h *binlog.Header, s *binlog.Quer
 		}
 	}
 	q.retarget()
-	return nil
+	return q.s.guard.check(len(q.tables))
 }
 
 // context returns what the statement's meaning depends on.

@@ -210,7 +210,7 @@ func (s *shapes) setDatabase(name string, d *ddl.Database) offsets.Entry {
 
 func escaped(name string) string {
 	var b strings.Builder
-	escape(&b, name)
+	escape(&b, name, false)
 	return b.String()
 }
 

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"slices"
 	"sync"
@@ -68,6 +69,9 @@ func New(cfg connect.Config, env connect.Env) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.guard.log = env.Logger; s.guard.log == nil {
+		s.guard.log = slog.New(slog.DiscardHandler)
+	}
 	return &Source{settings: s, env: env}, nil
 }
 
@@ -112,6 +116,9 @@ func (s *Source) open(ctx context.Context, db *sql.DB, from offsets.Position, st
 	}
 	if err := sh.viewable(); err != nil {
 		return connect.Permanent(err)
+	}
+	if err := s.settings.guard.check(len(sh.captured())); err != nil {
+		return err
 	}
 	dump, skipTo, err := s.settings.openDump(ctx, &pos)
 	if err != nil {
@@ -281,7 +288,7 @@ func (s *Source) finish(r *run, j *job) error {
 	}
 	for i := range b.Records {
 		rec := &b.Records[i]
-		if rec.Op.HasRow() {
+		if rec.Op.HasRow() && (i == 0 || !halves(&b.Records[i-1], rec)) {
 			s.seq++
 		}
 		rec.Seq = s.seq
@@ -295,6 +302,22 @@ func (s *Source) finish(r *run, j *job) error {
 	b.State = append(append(b.State, j.state...), s.state...)
 	s.state = nil
 	return nil
+}
+
+// halves reports whether a delete and an insert are one change of a row whose
+// own key stays. They have one Seq, so that what changes are counted as does
+// not depend on options: else a count that was saved in the middle of a
+// transaction would mean another change after they were altered.
+func halves(del, ins *connect.Record) bool {
+	if del.Flags&ins.Flags&connect.KeyMoved == 0 || del.Op != connect.OpDelete || ins.Op != connect.OpInsert {
+		return false
+	}
+	for _, k := range ins.Table.Key {
+		if !del.Before[k].Equal(ins.After[k]) {
+			return false
+		}
+	}
+	return true
 }
 
 // setTables takes over the captured tables as of the end of j, without those

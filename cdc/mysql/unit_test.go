@@ -80,7 +80,7 @@ func TestPlaces(t *testing.T) {
 }
 
 func TestTopics(t *testing.T) {
-	top := topics{prefix: "p"}
+	top := topics{prefix: "p", delimiter: "."}
 	for _, c := range [][3]string{
 		{"db", "t", "p.db.t"}, {"a.b", "c", "p.a_x002E_b.c"}, {"a", "b.c", "p.a.b_x002E_c"}, {"a_x002E_b", "c", "p.a_x005F_x002E_b.c"},
 		{"\u00e9", "\U0001F600", "p._x00E9_._x1F600_"}, {"_", "x", "p._.x"}, {"a b", "c'd", "p.a_x0020_b.c_x0027_d"},
@@ -92,15 +92,21 @@ func TestTopics(t *testing.T) {
 	if got := (topics{prefix: "all", single: true}).of("a", "b"); got != "all" {
 		t.Error(got)
 	}
-	// Reading escapes from left to right gives the name back, so no two names
-	// become the same.
-	alphabet := rapid.StringOf(rapid.SampledFrom([]rune("_x0025EFa.\u00e9 ")))
+	for in, want := range map[string]string{"": "", ".": "", "--": "", ".-.": "", "_": "'_'", "x": `"x"`, "|": `"|"`, "é": ""} {
+		if err := checkDelimiter(in); (err == nil) != (strings.Trim(in, ".-") == "") || err != nil && !strings.Contains(err.Error(), strings.Trim(want, "'")) {
+			t.Errorf("%q: %v", in, err)
+		}
+	}
+	// A topic tells its table: it has one delimiter, and reading escapes from
+	// left to right gives the names back. So no two tables share one.
+	names := rapid.StringOfN(rapid.SampledFrom([]rune("_x0025DEFa-.\u00e9 \U0001F600")), 1, 12, -1)
 	rapid.Check(t, func(t *rapid.T) {
-		name := alphabet.Draw(t, "name")
-		var b strings.Builder
-		escape(&b, name)
-		if got := unescape(b.String()); got != name {
-			t.Fatalf("%q is %q, which is %q", name, b.String(), got)
+		top := topics{prefix: "p.q-r", delimiter: rapid.SampledFrom([]string{".", "-", "--", ".-", "-.-"}).Draw(t, "delimiter")}
+		db, table := names.Draw(t, "database"), names.Draw(t, "table")
+		topic := top.of(db, table)
+		parts := strings.Split(strings.TrimPrefix(topic, "p.q-r"+top.delimiter), top.delimiter)
+		if len(parts) != 2 || unescape(parts[0]) != db || unescape(parts[1]) != table {
+			t.Fatalf("%q.%q has the topic %s, which says %q", db, table, topic, parts)
 		}
 	})
 }
