@@ -75,7 +75,7 @@ func (r *Reader) fill(c *snapshot.Chunk, res *result) (last schema.Row, err erro
 	var part *connect.Batch
 	var size int // of part
 	for {
-		if part == nil || size >= c.PartBytes {
+		if part == nil || size >= c.PartBytes && !res.ready() { // what is at hand would have to be copied
 			part, size = c.NewBatch(), 0
 			c.Parts = append(c.Parts, part)
 		}
@@ -171,7 +171,7 @@ func (r *Reader) ReadLocked(ctx context.Context, l snapshot.Locked) error {
 // log meanwhile.
 func (r *Reader) lockedView(ctx context.Context, l snapshot.Locked) (high snapshot.High, err error) {
 	t := l.Table
-	locker := &Reader{cfg: r.cfg}
+	locker := New(r.cfg)
 	if err := locker.Open(ctx); err != nil {
 		return high, err
 	}

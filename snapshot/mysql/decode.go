@@ -19,7 +19,6 @@ type decoder struct {
 	columns []column
 	// aliases: values point into the packet, so it must stay in the batch.
 	aliases bool
-	room    int // for a packet
 }
 
 // op is how one column is decoded.

@@ -43,10 +43,11 @@ type Reader struct {
 	cfg    Config
 	conn   *client.Conn
 	waited string // the GTID set that this connection has waited for
+	block  []byte // that answers begin in
 }
 
 // New returns a Reader that is not connected.
-func New(cfg Config) *Reader { return &Reader{cfg: cfg} }
+func New(cfg Config) *Reader { return &Reader{cfg: cfg, block: make([]byte, firstBlock)} }
 
 // sessionSetup makes the session independent of the server's settings.
 const sessionSetup = "SET SESSION time_zone='+00:00', sql_mode='', character_set_results=NULL, autocommit=1, " +

@@ -3,6 +3,7 @@ package mysql
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/go-mysql-org/go-mysql/client"
 	"github.com/go-mysql-org/go-mysql/mysql"
@@ -17,16 +18,8 @@ type result struct {
 	conn *client.Conn
 	stmt *client.Stmt // closed at the end of the rows: only then the connection is free for it
 	dec  *decoder
-	buf  packetBuffer
+	in   packets
 	done bool
-}
-
-// packetBuffer is what a packet is read into.
-type packetBuffer struct{ p []byte }
-
-func (w *packetBuffer) Write(p []byte) (int, error) {
-	w.p = append(w.p, p...)
-	return len(p), nil
 }
 
 const (
@@ -53,7 +46,7 @@ func (r *Reader) execute(query string, t *schema.Table, columns []int) (*result,
 			return nil, err
 		}
 	}
-	res := &result{conn: r.conn, stmt: stmt}
+	res := &result{conn: r.conn, stmt: stmt, in: packets{conn: r.conn.Conn.Conn, block: r.block, seq: 1}}
 	if res.dec, err = newDecoder(t, columns, fields, r.cfg.Text); err != nil {
 		return nil, errors.Join(err, stmt.Close())
 	}
@@ -95,24 +88,18 @@ func (res *result) header(fields []mysql.Field) error {
 	return nil
 }
 
-// packet reads the next packet into res.buf. done is set at the end of a
-// list.
+// packet reads the next packet. done is set at the end of a list.
 func (res *result) packet() ([]byte, error) {
-	res.buf.p = res.buf.p[:0]
-	if err := res.conn.ReadPacketTo(&res.buf); err != nil {
+	p, err := res.in.next()
+	if err != nil {
 		return nil, err
 	}
-	return res.check()
-}
-
-func (res *result) check() ([]byte, error) {
-	p := res.buf.p
 	if len(p) == 0 {
 		return nil, errProtocol
 	}
 	switch {
 	case p[0] == headerError:
-		err := res.conn.HandleErrorPacket(append([]byte(nil), p...))
+		err := res.conn.HandleErrorPacket(slices.Clone(p))
 		return nil, errors.Join(err, res.stmt.Close())
 	case p[0] == headerEOF && len(p) < 9:
 		res.done = true
@@ -120,36 +107,22 @@ func (res *result) check() ([]byte, error) {
 	return p, nil
 }
 
+// ready reports whether a row is at hand, so that read will not wait.
+func (res *result) ready() bool { return res.in.ready() }
+
 // read returns the next row, in b's memory; nil at the end.
 func (res *result) read(b *connect.Batch) (schema.Row, error) {
-	row, err := res.next(b)
-	if err == nil && row == nil {
-		err = res.stmt.Close()
+	if res.dec.aliases {
+		res.in.into(b)
 	}
-	return row, err
-}
-
-func (res *result) next(b *connect.Batch) (schema.Row, error) {
-	if !res.dec.aliases {
-		p, err := res.packet()
-		if err != nil || res.done {
-			return nil, err
-		}
-		return res.decode(b, p)
-	}
-	own := res.buf.p
-	res.buf.p = b.Scratch(res.dec.room)
-	err := res.conn.ReadPacketTo(&res.buf)
-	p := res.buf.p
-	if err == nil {
-		_, err = res.check()
-	}
-	res.buf.p = own
-	if err != nil || res.done {
+	p, err := res.packet()
+	if err != nil {
 		return nil, err
 	}
-	res.dec.room = len(p)
-	return res.decode(b, b.Use(p))
+	if res.done {
+		return nil, res.stmt.Close()
+	}
+	return res.decode(b, p)
 }
 
 func (res *result) decode(b *connect.Batch, p []byte) (schema.Row, error) {
