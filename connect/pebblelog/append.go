@@ -24,6 +24,7 @@ type commit struct {
 	seq     uint64
 	touched []touch
 	scratch []byte
+	gather  gather
 }
 
 // touch is what a commit did to a partition. end is the offset that follows
@@ -46,6 +47,7 @@ func (l *Log) recycle(c *commit) {
 	c.batch.Reset()
 	clear(c.touched)
 	c.touched, c.seq = c.touched[:0], 0
+	c.gather.reset()
 	l.free.Put(c)
 }
 
@@ -62,13 +64,16 @@ func (l *Log) append(ctx context.Context, msgs []connect.Message, entries []offs
 		return err
 	}
 	defer l.leave()
-	if err := l.check(msgs, entries); err != nil {
+	c := l.newCommit()
+	if err := l.check(c, msgs, entries); err != nil {
+		l.recycle(c)
 		return err
 	}
 	if err := l.throttle(ctx); err != nil {
+		l.recycle(c)
 		return err
 	}
-	c := l.newCommit()
+	c.gather.pack(msgs, int(min(runBytes, l.opts.segmentBytes())))
 	if err := l.lockAppend(ctx); err != nil {
 		l.recycle(c)
 		return err
@@ -96,16 +101,21 @@ func (l *Log) append(ctx context.Context, msgs []connect.Message, entries []offs
 	return nil
 }
 
-// check finds what is wrong with the arguments before anything is done.
-func (l *Log) check(msgs []connect.Message, entries []offsets.Entry) error {
+// check finds what is wrong with the arguments before anything is done, and
+// has c gather the messages by partition.
+func (l *Log) check(c *commit, msgs []connect.Message, entries []offsets.Entry) error {
 	size := 0
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	g := &c.gather
 	for i := range msgs {
 		m := &msgs[i]
-		if _, err := l.lookupLocked(m.Topic, m.Partition); err != nil {
-			return err
+		if g.topic == nil || g.topic.name != m.Topic || m.Partition < 0 || int(m.Partition) >= len(g.topic.partitions) {
+			p, err := l.lookup(m.Topic, m.Partition)
+			if err != nil {
+				return err
+			}
+			g.topic = p.topic
 		}
+		g.add(&g.topic.partitions[m.Partition])
 		size += headLen(m)
 	}
 	if size > maxBatch {
@@ -138,17 +148,28 @@ func (l *Log) throttle(ctx context.Context) error {
 // fill gives offsets to msgs and puts all into c. Call with the append lock.
 func (l *Log) fill(c *commit, msgs []connect.Message, entries []offsets.Entry) (size int64, err error) {
 	now := l.opts.Now().UnixMicro()
-	for i := range msgs {
-		n, err := l.putMessage(c, &msgs[i], now)
+	for i := range c.gather.runs {
+		r := &c.gather.runs[i]
+		if err := l.putSegment(c, r.p, now); err != nil {
+			return 0, err
+		}
+		if r.count > 1 {
+			err = l.putRun(c, r, msgs)
+		} else {
+			err = l.putMessage(c, r.p, &msgs[r.first])
+		}
 		if err != nil {
 			return 0, err
 		}
-		size += n
+		r.p.next += int64(r.count)
+		r.p.bytes += uint64(r.size)
+		r.p.lastTime = now
+		size += int64(r.size)
 	}
-	for i := range c.touched {
-		t := &c.touched[i]
-		t.end, t.held = t.p.next, t.p.heldBytes()
-		if err := l.putEnd(c, t.p); err != nil {
+	for i := range c.gather.groups {
+		p := c.gather.groups[i].p
+		c.touched = append(c.touched, touch{p: p, end: p.next, held: p.heldBytes()})
+		if err := l.putEnd(c, p); err != nil {
 			return 0, err
 		}
 	}
@@ -157,50 +178,29 @@ func (l *Log) fill(c *commit, msgs []connect.Message, entries []offsets.Entry) (
 
 // putMessage puts one message into c, and the parts of a large one into
 // batches of their own.
-func (l *Log) putMessage(c *commit, m *connect.Message, now int64) (int64, error) {
-	p, err := l.target(c, m)
-	if err != nil {
-		return 0, err
-	}
+func (l *Log) putMessage(c *commit, p *partition, m *connect.Message) error {
 	m.Offset = p.next
-	if err := l.putSegment(c, p, now); err != nil {
-		return 0, err
-	}
 	if partsOf(m.Value) > 0 {
 		if err := l.putParts(c, p, m.Value); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	n := headLen(m)
-	op := c.batch.SetDeferred(messageKeyLen, n)
+	op := c.batch.SetDeferred(messageKeyLen, headLen(m))
 	appendOffsetKey(op.Key[:0], spaceMessage, p, m.Offset)
 	appendHead(op.Value[:0], m)
-	if err := op.Finish(); err != nil {
-		return 0, err
-	}
-	if partsOf(m.Value) > 0 {
-		n += len(m.Value)
-	}
-	p.next++
-	p.bytes += uint64(n)
-	p.lastTime = now
-	return int64(n), nil
+	return op.Finish()
 }
 
-// target returns the partition of m and notes that c writes to it. Appends
-// touch few partitions, in long runs.
-func (l *Log) target(c *commit, m *connect.Message) (*partition, error) {
-	for i := len(c.touched) - 1; i >= 0 && i >= len(c.touched)-4; i-- {
-		if p := c.touched[i].p; p.index == m.Partition && p.topic.name == m.Topic {
-			return p, nil
-		}
+// putRun puts a run of messages into c, under the offset of its last one.
+func (l *Log) putRun(c *commit, r *run, msgs []connect.Message) error {
+	for i, offset := r.first, r.p.next; i >= 0 && offset < r.p.next+int64(r.count); i, offset = c.gather.next[i], offset+1 {
+		msgs[i].Offset = offset
 	}
-	p, err := l.lookup(m.Topic, m.Partition)
-	if err != nil {
-		return nil, err
-	}
-	c.touched = append(c.touched, touch{p: p}) // maybe a second time, which does no harm
-	return p, nil
+	packed := c.gather.packed[r.begin:r.end]
+	op := c.batch.SetDeferred(messageKeyLen, len(packed))
+	appendOffsetKey(op.Key[:0], spaceMessage, r.p, r.p.next+int64(r.count)-1)
+	copy(op.Value, packed)
+	return op.Finish()
 }
 
 // putParts writes the parts of a large value ahead of its message, after a

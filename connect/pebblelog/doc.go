@@ -32,7 +32,8 @@
 //	05 topic u32 partition u32 offset u64        segment: bytes u64, time i64
 //	06 key                                       entry: the position
 //	07 topic u32 partition u32                   parts without a head: offset u64
-//	10 topic u32 partition u32 offset u64        message: its head
+//	10 topic u32 partition u32 offset u64        message: its head; or a run of
+//	                                             messages, of which offset is the last
 //	10 topic u32 partition u32 offset u64 part u32   message: a part of its value
 //
 // The head of a message:
@@ -45,6 +46,25 @@
 //	key:     length uvar, bytes                      (only if flag 1)
 //	headers: number uvar, { length uvar, name, length+1 uvar (0: nil), bytes }
 //	value:   all that follows, or with flag 4: length uvar, number of parts uvar
+//
+// # Runs of small messages
+//
+// A key in Pebble costs as much as a kilobyte, and JSON of one change is a
+// kilobyte that says what the one before it said. So messages of up to 16 KiB
+// that one Append has for one partition are stored together, up to 64 KiB, and
+// compressed:
+//
+//	+---------+-------+-------+------+- - - - - - - - - - - - - - - - - - - +
+//	| version | flags | count | size | { length uvar, head of the message } |
+//	|   u8=2  |  u8   | uvar  | uvar |       size bytes, count times        |
+//	+---------+-------+-------+------+- - - - - - - - - - - - - - - - - - - +
+//	flags: 1 what follows the size is compressed (a block of S2)
+//
+// A run stands under the offset of its last message, so that to seek any
+// offset finds the run that has it, and a range deletion up to any offset takes
+// just the runs that lie before it whole. Offsets, trims, bounds and readers know
+// single messages only: partitions may begin within a run, and readers too.
+// Packing happens before the append lock is taken.
 //
 // # Large messages
 //

@@ -264,7 +264,9 @@ func TestDamage(t *testing.T) {
 		{"format marker gone", "marker.format-version.*", gone, ErrDamaged},
 		{"wal gone", "*.log", gone, ErrDamaged},
 		{"mark garbled", markFile, func([]byte) []byte { return []byte("?") }, ErrDamaged},
-		{"mark of a newer version", markFile, func(b []byte) []byte { return bytes.Replace(b, []byte("format 1"), []byte("format 9"), 1) }, ErrNewer},
+		{"mark of a newer version", markFile, func(b []byte) []byte {
+			return bytes.Replace(b, fmt.Appendf(nil, "format %d", formatVersion), []byte("format 9"), 1)
+		}, ErrNewer},
 		{"mark gone", markFile, gone, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

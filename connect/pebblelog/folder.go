@@ -14,8 +14,9 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// formatVersion is that of the folder and of the keys.
-const formatVersion = 1
+// formatVersion is that of the folder and of the keys. 2 has runs of messages;
+// a log of format 1 becomes one of format 2 when it is opened.
+const formatVersion = 2
 
 // Files beside Pebble's.
 const (

@@ -92,8 +92,7 @@ func (l *Log) openDB() error {
 		return openError(err)
 	}
 	if !old {
-		err := l.db.Set([]byte{spaceFormat}, binary.BigEndian.AppendUint32(nil, formatVersion), pebble.Sync)
-		if err := errors.Join(err, l.Err()); err != nil {
+		if err := errors.Join(l.putFormat(), l.Err()); err != nil {
 			return err
 		}
 	}
@@ -130,7 +129,17 @@ func (l *Log) load() error {
 	if ld.format > formatVersion {
 		return fmt.Errorf("%w: %d, and this program knows up to %d", ErrNewer, ld.format, formatVersion)
 	}
+	if ld.format < formatVersion { // before anything of the new format is written
+		if err := errors.Join(l.putFormat(), l.Err()); err != nil {
+			return err
+		}
+	}
 	return ld.finish()
+}
+
+// putFormat saves the format of the keys.
+func (l *Log) putFormat() error {
+	return l.db.Set([]byte{spaceFormat}, binary.BigEndian.AppendUint32(nil, formatVersion), pebble.Sync)
 }
 
 // loader takes in the small keys, which come in the order of their spaces.

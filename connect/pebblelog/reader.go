@@ -9,10 +9,17 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/towline/towline/connect"
+	"github.com/towline/towline/schema/wire"
 )
 
-// turnBytes is what a partition may deliver before the next has its turn.
-const turnBytes = 1 << 20
+const (
+	// turnBytes is what a partition may deliver before the next has its turn.
+	turnBytes = 1 << 20
+	// wholeRuns is the size of reads from which on a run that was begun is
+	// delivered to its end. A smaller one may stop within it, and the next
+	// unpacks it again.
+	wholeRuns = 4 * runBytes
+)
 
 // reader is a connect.Reader.
 type reader struct {
@@ -206,7 +213,7 @@ func (r *reader) collect(m *connect.Messages, maxBytes int) (n int, err error) {
 		l.mu.Unlock()
 		var got, size int
 		if err == nil {
-			got, size, err = r.turn(&v, c, end, seq, m, min(turnBytes, maxBytes-used))
+			got, size, err = r.turn(&v, c, end, seq, m, min(turnBytes, maxBytes-used), maxBytes >= wholeRuns)
 		}
 		n += got
 		used += size
@@ -225,8 +232,9 @@ func (r *reader) collect(m *connect.Messages, maxBytes int) (n int, err error) {
 	return n, nil
 }
 
-// turn reads the messages of c up to end, until limit is reached.
-func (r *reader) turn(v *view, c *cursor, end int64, seq uint64, m *connect.Messages, limit int) (n, size int, err error) {
+// turn reads the messages of c up to end, until limit is reached; whole: and
+// the run that is at hand then is at its end.
+func (r *reader) turn(v *view, c *cursor, end int64, seq uint64, m *connect.Messages, limit int, whole bool) (n, size int, err error) {
 	if v.it != nil && v.seq < seq { // made before the messages that are to be read
 		if err := v.close(); err != nil {
 			return 0, 0, r.l.readError(err)
@@ -243,44 +251,107 @@ func (r *reader) turn(v *view, c *cursor, end int64, seq uint64, m *connect.Mess
 	} else {
 		v.it.SetBounds(v.low, v.high)
 	}
-	before := m.Size()
-	for v.it.First(); c.next < end && (n == 0 || m.Size()-before < limit); v.it.Next() {
-		if err := r.message(v.it, c, m); err != nil {
-			return n, m.Size() - before, err
+	for v.it.First(); c.next < end && (n == 0 || size < limit); v.it.Next() {
+		rest := limit - size
+		if whole {
+			rest = maxRun
 		}
-		c.next++
-		n++
+		got, bytes, err := r.entry(v.it, c, m, rest)
+		c.next += int64(got)
+		n += got
+		size += bytes
+		if err != nil {
+			return n, size, err
+		}
 	}
-	return n, m.Size() - before, nil
+	return n, size, nil
 }
 
-// message adds the message of c.next, whose head it stands at, to m, and
-// leaves it at the last key of the message.
-func (r *reader) message(it *pebble.Iterator, c *cursor, m *connect.Messages) error {
-	if !it.Valid() || len(it.Key()) != messageKeyLen || messageOffset(it.Key()) != c.next {
-		return r.missing(it, c)
+// entry adds the messages of the key that it stands at to m, the first of
+// which is c.next. Of a run it stops when limit is reached.
+func (r *reader) entry(it *pebble.Iterator, c *cursor, m *connect.Messages, limit int) (n, size int, err error) {
+	if !it.Valid() || len(it.Key()) != messageKeyLen {
+		return 0, 0, r.missing(it, c)
 	}
 	v, err := it.ValueAndErr()
 	if err != nil {
-		return r.l.readError(err)
+		return 0, 0, r.l.readError(err)
 	}
+	last := messageOffset(it.Key())
+	if len(v) > 0 && v[0] == runVersion {
+		n, size, err = r.run(it, c, m, v, last, limit)
+	} else if last == c.next {
+		n, size, err = r.message(it, c, m, v)
+	} else {
+		return 0, 0, r.missing(it, c)
+	}
+	if errors.Is(err, errHead) {
+		err = r.l.damaged(fmt.Errorf("topic %q partition %d offset %d: %w", c.p.topic.name, c.p.index, c.next+int64(n), err))
+	}
+	return n, size, err
+}
+
+// message adds a message that stands alone, and leaves it at the last key of
+// the message.
+func (r *reader) message(it *pebble.Iterator, c *cursor, m *connect.Messages, v []byte) (n, size int, err error) {
 	head := m.Alloc(len(v))
 	copy(head, v)
-	at := len(m.List)
-	msg := m.Add()
-	*msg = connect.Message{Topic: c.p.topic.name, Partition: c.p.index, Offset: c.next}
-	length, parts, err := parseHead(m, msg, head, r.names)
+	length, parts, err := r.add(c, m, c.next, head)
 	if err == nil && parts > 0 {
-		msg.Value, err = r.parts(it, c, m, length, parts)
+		m.List[len(m.List)-1].Value, err = r.parts(it, c, m, length, parts)
+		if err != nil {
+			m.List = m.List[:len(m.List)-1]
+		}
 	}
 	if err != nil {
-		m.List = m.List[:at]
-		if errors.Is(err, errHead) {
-			err = r.l.damaged(fmt.Errorf("topic %q partition %d offset %d: %w", c.p.topic.name, c.p.index, c.next, err))
-		}
-		return err
+		return 0, 0, err
 	}
-	return nil
+	return 1, len(head) + length, nil
+}
+
+// add adds the message at offset, whose head is in m's memory.
+func (r *reader) add(c *cursor, m *connect.Messages, offset int64, head []byte) (length, parts int, err error) {
+	at := len(m.List)
+	msg := m.Add()
+	*msg = connect.Message{Topic: c.p.topic.name, Partition: c.p.index, Offset: offset}
+	if length, parts, err = parseHead(m, msg, head, r.names); err != nil {
+		m.List = m.List[:at]
+	}
+	return length, parts, err
+}
+
+// run adds the messages of a run, from c.next on.
+func (r *reader) run(it *pebble.Iterator, c *cursor, m *connect.Messages, stored []byte, last int64, limit int) (n, size int, err error) {
+	count, raw, err := openRun(m, stored)
+	if err != nil {
+		return 0, 0, err
+	}
+	first := last - count + 1
+	if first < 0 || first > c.next {
+		return 0, 0, r.missing(it, c)
+	}
+	rest := wire.NewReader(raw)
+	for offset := first; offset <= last; offset++ {
+		head := rest.Bytes()
+		if offset < c.next {
+			continue
+		}
+		if n > 0 && size >= limit {
+			return n, size, nil
+		}
+		if _, parts, err := r.add(c, m, offset, head); err != nil {
+			return n, size, err
+		} else if parts > 0 {
+			m.List = m.List[:len(m.List)-1]
+			return n, size, errHead
+		}
+		n++
+		size += len(head)
+	}
+	if !rest.Done() {
+		return n, size, errHead
+	}
+	return n, size, nil
 }
 
 func messageOffset(key []byte) int64 {
