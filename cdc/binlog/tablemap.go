@@ -225,5 +225,14 @@ func (t *TableMaps) Get(id uint64) *TableMap {
 	return nil
 }
 
+// Body returns the body of the TABLE_MAP event that Get's answer is from. The
+// caller must not change it.
+func (t *TableMaps) Body(id uint64) []byte {
+	if k := t.byID[id]; k != nil {
+		return k.body
+	}
+	return nil
+}
+
 // Reset forgets all; call it at each FORMAT_DESCRIPTION.
 func (t *TableMaps) Reset() { t.byID = nil }

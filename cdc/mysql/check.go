@@ -31,7 +31,7 @@ func Check(ctx context.Context, cfg connect.Config) ([]connect.Finding, error) {
 		return []connect.Finding{{Fatal: true, What: err.Error(), Fix: "see there"}}, nil
 	}
 	c.ok("MySQL at %s answers", s.addr())
-	for _, step := range []func(context.Context) error{c.log, c.logFilters, c.serverID, c.grants, c.tables} {
+	for _, step := range []func(context.Context) error{c.log, c.logFilters, c.prepared, c.serverID, c.grants, c.tables} {
 		if err := step(ctx); err != nil {
 			return nil, s.explain("check", err)
 		}
@@ -144,6 +144,16 @@ func (c *checker) logFilters(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// prepared looks for XA transactions whose rows the log has already.
+func (c *checker) prepared(ctx context.Context) error {
+	n, ok, err := preparedNow(ctx, c.db)
+	if n > 0 && ok {
+		c.warn("XA COMMIT or XA ROLLBACK them before the first start of the connector (XA RECOVER lists them)",
+			"%d XA transactions are prepared: if the connector starts for the first time now, all captured tables are copied anew when one of them is committed", n)
+	}
+	return err
 }
 
 func (c *checker) serverID(ctx context.Context) error {

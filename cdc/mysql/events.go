@@ -236,12 +236,17 @@ func (q *sequencer) inside(ctx context.Context, h *binlog.Header, event, body []
 	case t == binlog.TableMapEvent:
 		_, err = q.maps.Put(body)
 	case t == binlog.XIDEvent:
-		_, err = binlog.ParseXID(body)
+		if _, err = binlog.ParseXID(body); err == nil {
+			err = q.deliverOpen(ctx, h)
+		}
 		done = true
 	case t == binlog.QueryEvent:
 		done, err = q.query(ctx, h, body)
 	case t == binlog.XAPrepareEvent:
-		_, err = binlog.ParseXAPrepare(body)
+		var id binlog.XATransaction
+		if id, err = binlog.ParseXAPrepare(body); err == nil {
+			err = q.xaPrepare(ctx, h, id)
+		}
 		done = true
 	case t == binlog.RowsQueryEvent, t == binlog.IgnorableEvent, t == binlog.TransactionContext, t == binlog.ViewChangeEvent:
 	case t == binlog.IncidentEvent:
@@ -297,11 +302,13 @@ func (q *sequencer) rows(ctx context.Context, h *binlog.Header, event, body []by
 		return fmt.Errorf("a %s event is of table id %d, which no TABLE_MAP event has introduced", h.Type, ev.TableID)
 	}
 	t, err := q.target(ctx, m, h)
-	if err != nil || !t.captured {
+	if err != nil {
 		return err
 	}
-	if q.tx.xa {
-		q.stop(t.name, fmt.Sprintf("an XA transaction changes the table (%s:%d), and whether it was committed cannot be known yet; do not use XA transactions on captured tables, then take a new snapshot of it", q.file, q.offset))
+	if q.tx.xa != nil {
+		return q.keep(h, event, body, f, t, m)
+	}
+	if !t.captured {
 		return nil
 	}
 	q.tx.touch(t)

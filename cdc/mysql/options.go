@@ -3,6 +3,7 @@ package mysql
 import (
 	"fmt"
 	"hash/fnv"
+	"log/slog"
 	"os"
 	"slices"
 	"strconv"
@@ -214,6 +215,7 @@ type settings struct {
 	topics         topics
 	guard          guardrail
 	connector      string
+	log            *slog.Logger
 	maxPos         uint64        // positions from here on cannot be asked for
 	commitWait     time.Duration // how long a commit may take after it is in the log
 }
@@ -233,8 +235,9 @@ func newSettings(cfg connect.Config) (*settings, error) {
 		filter:    f,
 		guard:     guardrail{most: int(cfg.Int(optGuardMax)), fail: strings.EqualFold(cfg.String(optGuardAction), "fail")},
 		topics:    topics{prefix: cfg.String(optPrefix), delimiter: cfg.String(optDelimiter), single: strings.EqualFold(cfg.String(optLayout), "single")},
-		connector: cfg.Name(), maxPos: 1 << 32, commitWait: 10 * time.Second,
+		connector: cfg.Name(), log: slog.New(slog.DiscardHandler), maxPos: 1 << 32, commitWait: 10 * time.Second,
 	}
+	s.guard.log = s.log
 	if s.topics.delimiter == "" {
 		s.topics.delimiter = "."
 	}

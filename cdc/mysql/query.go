@@ -36,7 +36,7 @@ func (q *sequencer) query(ctx context.Context, h *binlog.Header, body []byte) (d
 		q.tx.began = true
 		return false, nil
 	case bytes.Equal(s.Text, textCommit):
-		return true, nil
+		return true, q.deliverOpen(ctx, h)
 	}
 	return q.statement(ctx, h, &s)
 }
@@ -57,7 +57,7 @@ func (q *sequencer) statement(ctx context.Context, h *binlog.Header, s *binlog.Q
 		q.tx.began = true
 		return false, nil
 	case word("XA START"), word("XA BEGIN"):
-		q.tx.began, q.tx.xa = true, true
+		q.tx.began, q.tx.xa = true, &prepared{}
 		return false, nil
 	case word("XA END"), word("SAVEPOINT"), word("RELEASE SAVEPOINT"):
 		return false, nil
@@ -67,7 +67,12 @@ func (q *sequencer) statement(ctx context.Context, h *binlog.Header, s *binlog.Q
 	case word("ROLLBACK"):
 		q.rolledBack(text)
 		return true, nil
-	case word("COMMIT"), word("XA COMMIT"), word("XA ROLLBACK"), word("XA PREPARE"):
+	case word("COMMIT"):
+		return true, q.deliverOpen(ctx, h)
+	case word("XA COMMIT"):
+		return true, q.xaCommit(ctx, h, strings.TrimSpace(text)[len("XA COMMIT"):])
+	case word("XA ROLLBACK"):
+		q.xaRollback(strings.TrimSpace(text)[len("XA ROLLBACK"):])
 		return true, nil
 	}
 	return !q.tx.began, q.define(ctx, h, s, text)
@@ -92,6 +97,9 @@ func statementText(s *binlog.Query) (string, error) {
 // rolledBack stops the tables with rows in the transaction, which are out
 // already or about to be.
 func (q *sequencer) rolledBack(text string) {
+	if q.tx.xa != nil {
+		q.tx.xa.lose()
+	}
 	for _, t := range q.tx.hit {
 		q.stop(t.name, fmt.Sprintf("a transaction with rows of it was rolled back in the log at %s:%d (%s), after statements that cannot be (tables of other engines than InnoDB); take a new snapshot of it",
 			q.file, q.offset, quote(text)))

@@ -54,10 +54,10 @@ type sequencer struct {
 type transaction struct {
 	open   bool
 	gtid   binlog.GTID
-	commit int64  // microseconds since 1970
-	thread uint32 // connection that made it
-	began  bool   // its BEGIN has come
-	xa     bool
+	commit int64     // microseconds since 1970
+	thread uint32    // connection that made it
+	began  bool      // its BEGIN has come
+	xa     *prepared // of an XA transaction: its rows so far
 	tasks  int       // of it, in all jobs
 	hit    []*target // captured tables with rows in it
 }

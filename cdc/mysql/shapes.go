@@ -41,6 +41,7 @@ type shapes struct {
 	// be read anew then.
 	lost  map[tableName]string
 	views map[tableName]*view // of the captured tables, as far as asked for
+	xa    undecided
 
 	version     int    // of the server that wrote the log
 	versionText string // likewise
@@ -54,6 +55,7 @@ func newShapes(s *settings, f facts, report func(n tableName, reason string)) *s
 	return &shapes{
 		filter: s.filter, defs: map[tableName]*ddl.Def{}, databases: map[string]ddl.Database{},
 		halted: map[tableName]string{}, lost: map[tableName]string{}, views: map[tableName]*view{}, report: report,
+		xa:        undecided{byKey: map[string]*prepared{}},
 		lowerCase: f["lower_case_table_names"] == "1", full: f.is("binlog_row_metadata", "FULL"), serverColl: f["collation_server"],
 	}
 }
@@ -269,6 +271,8 @@ func (s *shapes) load(state []offsets.Entry) error {
 			} else if err == nil {
 				s.halted[tableName{l[0], l[1]}] = l[2]
 			}
+		case strings.HasPrefix(e.Key, keyPrepared):
+			err = s.xa.load(e)
 		}
 		if err != nil {
 			return fmt.Errorf("entry %s: %w", e.Key, err)

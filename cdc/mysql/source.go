@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"log/slog"
 	"runtime"
 	"slices"
 	"sync"
@@ -69,8 +68,8 @@ func New(cfg connect.Config, env connect.Env) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.guard.log = env.Logger; s.guard.log == nil {
-		s.guard.log = slog.New(slog.DiscardHandler)
+	if env.Logger != nil {
+		s.log, s.guard.log = env.Logger, env.Logger
 	}
 	return &Source{settings: s, env: env}, nil
 }
@@ -148,7 +147,17 @@ func (s *Source) first(ctx context.Context, db *sql.DB, f facts, sh *shapes) (po
 	if err != nil {
 		return pos, nil, err
 	}
-	return pos, sh.entries(), nil
+	return pos, sh.entries(), s.warnPrepared(ctx, db)
+}
+
+// warnPrepared tells of XA transactions that are prepared at the first start:
+// the log had their rows before.
+func (s *Source) warnPrepared(ctx context.Context, db *sql.DB) error {
+	n, _, err := preparedNow(ctx, db)
+	if n > 0 {
+		s.settings.log.Warn("the server has XA transactions that were prepared before this first start; when one of them is committed all captured tables are copied anew, since what it changed is not known", "prepared", n)
+	}
+	return err
 }
 
 // resume returns where an earlier run has got, and the State of databases

@@ -43,10 +43,6 @@ func TestStops(t *testing.T) {
 			stop: []string{"t", "u"}, reason: "binlog_format",
 		},
 		{
-			name: "xa", do: "XA START 'x'; UPDATE t SET v = 'y'; XA END 'x'; XA PREPARE 'x'; XA ROLLBACK 'x'",
-			stop: []string{"t"}, reason: "XA",
-		},
-		{
 			name: "harmless", do: "SET SESSION binlog_format = STATEMENT; CREATE TEMPORARY TABLE x (id INT); DROP TEMPORARY TABLE x; SET SESSION binlog_format = ROW; " +
 				"BEGIN; SAVEPOINT a; INSERT INTO t VALUES (7, 'a'); ROLLBACK TO a; INSERT INTO t VALUES (8, 'b'); COMMIT; " +
 				"CREATE VIEW w AS SELECT * FROM t; CREATE PROCEDURE p() SELECT 1; CREATE TRIGGER g BEFORE INSERT ON t FOR EACH ROW SET NEW.v = 'trigger'; ANALYZE TABLE t; OPTIMIZE TABLE t; INSERT INTO t VALUES (9, '')",
