@@ -46,6 +46,7 @@ func (w *weaver) abortCopy() {
 	}
 	if c.table.dirty {
 		c.table.begin()
+		w.want(c.table)
 		w.save(c.table)
 	}
 	w.wakeWorkers()

@@ -7,8 +7,11 @@
 //
 // # The window
 //
-// A table is copied in chunks: ranges (lo, hi] of its key, whose bounds the
-// server chooses and only the server compares. Each chunk is read in a window:
+// A table is copied in chunks: ranges (lo, hi] of its key, whose bounds only the
+// server compares. A large range is read from its begin on, a chunk at a time;
+// the last key that a chunk holds is where the next one begins. While a large
+// table has fewer ranges than there are readers, one of them is split. Each
+// chunk is read in a window:
 //
 //	OPEN    at a transaction boundary, the position of the stream is noted;
 //	        from now on the key of every change of the table is remembered.

@@ -153,12 +153,12 @@ func (m *model) work(k *modelWorker) {
 
 func (m *model) ask(j *job) {
 	switch {
-	case j.plan != nil:
-		m.w.planned(j, m.s.plan(j.lo, j.rows), nil, High{})
-	case j.high:
-		m.w.informed(j, 0, 0, nil, m.s.high())
+	case j.split != nil:
+		m.w.divided(j, m.s.split(j.lo, j.hi), nil, High{})
+	case j.sizes != nil:
+		m.w.measured(j, []Size{{Rows: int64(len(m.s.visible)), RowBytes: 16}}, nil, High{})
 	default:
-		m.w.informed(j, int64(len(m.s.visible)), 16, nil, High{})
+		m.w.told(j, nil, m.s.high())
 	}
 }
 

@@ -24,8 +24,10 @@ const (
 type segment struct {
 	hi   Key // nil: the end of the table
 	done bool
-	wide bool // not planned: may be far more than a chunk
-	open bool // a window, or the planner, is at work on it
+	wide bool // may be far more than a chunk: it is read in chunks from its begin on
+	// whole: it is not worth while to split it (not saved).
+	whole bool
+	open  bool // a window, or a split, is at work on it
 }
 
 // progress is what is saved of one table.
@@ -72,7 +74,7 @@ func (p *progress) finish(s *segment) bool {
 
 // split cuts s in two at key and returns the second part.
 func (p *progress) split(s *segment, key Key) *segment {
-	rest := &segment{hi: s.hi, wide: s.wide}
+	rest := &segment{hi: s.hi, wide: s.wide, whole: s.whole}
 	s.hi = key
 	p.segments = slices.Insert(p.segments, slices.Index(p.segments, s)+1, rest)
 	return rest

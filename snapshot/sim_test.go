@@ -262,11 +262,17 @@ func (s *simServer) read(c *Chunk) error {
 	return nil
 }
 
-func (s *simServer) plan(lo Key, rows int) Key {
-	if keys := s.inRange(lo, nil); len(keys) > rows {
-		return simKey(keys[rows-1])
+// split returns any place in the range, whether there is a row or not.
+func (s *simServer) split(lo, hi Key) Key {
+	keys := s.inRange(lo, hi)
+	if len(keys) < 2 {
+		return nil
 	}
-	return nil
+	at := keys[s.rng.IntN(len(keys)-1)]
+	if next := keys[slices.Index(keys, at)+1]; next > at+1 {
+		at += s.rng.Int64N(next - at)
+	}
+	return simKey(at)
 }
 
 // simChanges streams a simServer's log.

@@ -91,11 +91,12 @@ type Key []byte
 type Reader interface {
 	// Open connects.
 	Open(ctx context.Context) error
-	// Estimate returns about how many rows there are and how long they are.
-	Estimate(ctx context.Context, t *schema.Table) (rows, rowBytes int64, err error)
-	// Plan returns the bound of a chunk of rows rows that begins after lo, nil
-	// if there are no more than that.
-	Plan(ctx context.Context, t *schema.Table, lo Key, rows int) (Key, error)
+	// Estimate returns the sizes of tables, in their order.
+	Estimate(ctx context.Context, tables []*schema.Table) ([]Size, error)
+	// Split returns a bound within the range (lo, hi] such that two Readers may
+	// share the work, nil if that is not worth while. A chunk is about rows
+	// rows long.
+	Split(ctx context.Context, t *schema.Table, lo, hi Key, rows int) (Key, error)
 	// ReadChunk does ANCHOR, READ and HIGH.
 	ReadChunk(ctx context.Context, c *Chunk) error
 	// ReadLocked reads a whole table as of one position. It calls begin with
@@ -107,6 +108,13 @@ type Reader interface {
 	High(ctx context.Context) (High, error)
 	// Close disconnects. Open may follow.
 	Close() error
+}
+
+// Size is about how large a table is.
+type Size struct {
+	Gone     bool // there is no such table
+	Rows     int64
+	RowBytes int64 // of one row
 }
 
 // Chunk is one read of one range, its bounds and its outcome.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -256,12 +257,7 @@ func (w *weaver) follow(b *connect.Batch, tables []*schema.Table, listed bool) {
 
 // held reports whether a table waits for the stream to move on.
 func (w *weaver) held() bool {
-	for _, t := range w.order {
-		if t.hold.File != "" && t.status != done {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(w.work, func(t *table) bool { return t.hold.File != "" && t.status != done })
 }
 
 // over reports whether all tables are copied. It locks.

@@ -49,12 +49,17 @@ func (r *simReader) Close() error {
 	return nil
 }
 
-func (r *simReader) Estimate(_ context.Context, t *schema.Table) (rows, size int64, err error) {
-	return rows, size, r.step(func() error { rows, size = int64(len(r.s.visible)), 16; return nil })
+func (r *simReader) Estimate(_ context.Context, tables []*schema.Table) (sizes []Size, err error) {
+	return sizes, r.step(func() error {
+		for range tables {
+			sizes = append(sizes, Size{Rows: int64(len(r.s.visible)), RowBytes: 16})
+		}
+		return nil
+	})
 }
 
-func (r *simReader) Plan(_ context.Context, t *schema.Table, lo Key, rows int) (k Key, err error) {
-	return k, r.step(func() error { k = r.s.plan(lo, rows); return nil })
+func (r *simReader) Split(_ context.Context, t *schema.Table, lo, hi Key, rows int) (k Key, err error) {
+	return k, r.step(func() error { k = r.s.split(lo, hi); return nil })
 }
 
 func (r *simReader) High(context.Context) (h High, err error) {

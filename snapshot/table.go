@@ -20,6 +20,7 @@ type table struct {
 	shape   *schema.Table // as the stream has it; nil: not there
 	stopped bool
 	unsaved bool
+	listed  bool // in weaver.work
 	// announce: targets are yet to be told of the table's shape, so that one
 	// without rows gets there too.
 	announce bool

@@ -29,6 +29,9 @@ type weaver struct {
 
 	tables   map[tableName]*table
 	order    []*table
+	work     []*table                 // those that are not copied, and perhaps others
+	unsaved  []*table                 // whose progress is to be saved
+	news     bool                     // a table may have a truncation or a shape to be told
 	shapes   map[*schema.Table]*table // of lookups
 	gone     []string                 // state keys to delete
 	pos      offsets.Position
@@ -124,6 +127,7 @@ func (w *weaver) load(state []offsets.Entry, fresh bool) error {
 		}
 		t := w.add(tableName{database, name})
 		t.progress, t.announce = *p, p.status != done || fresh
+		w.want(t)
 		switch {
 		case fresh:
 			w.restart(t)
@@ -145,6 +149,7 @@ func (w *weaver) setTables(list []*schema.Table) {
 			t = w.add(tableName{s.Database, s.Name})
 			t.shape, t.announce = s, true
 			w.admit(t, false)
+			w.want(t)
 		}
 		there[t] = true
 		if t.stopped {
@@ -171,8 +176,26 @@ func (w *weaver) admit(t *table, empty bool) {
 		t.progress = progress{status: done, dirty: t.keyless()}
 	} else {
 		t.begin()
+		w.want(t)
 	}
 	w.save(t)
+}
+
+// want says that there may be something to do for t.
+func (w *weaver) want(t *table) {
+	w.news = true
+	if !t.listed && t.status != done {
+		t.listed = true
+		w.work = append(w.work, t)
+	}
+}
+
+// unwant is the inverse of want.
+func (w *weaver) unwant(t *table) {
+	if t.listed {
+		t.listed = false
+		w.work = slices.DeleteFunc(w.work, func(o *table) bool { return o == t })
+	}
 }
 
 // vanish forgets a table that is not there, or not captured, any more. Should
@@ -195,6 +218,7 @@ func (w *weaver) vanish(t *table) {
 	delete(w.tables, t.tableName)
 	clear(w.shapes)
 	w.order = slices.DeleteFunc(w.order, func(o *table) bool { return o == t })
+	w.unwant(t)
 	w.gone = append(w.gone, stateKey(t.database, t.name))
 }
 
@@ -217,6 +241,7 @@ func (w *weaver) restart(t *table) {
 		t.dirty = true
 	}
 	t.begin()
+	w.want(t)
 	t.settled()
 	t.big, t.hold, t.needHigh = false, High{}, false
 	w.save(t)
@@ -225,7 +250,12 @@ func (w *weaver) restart(t *table) {
 }
 
 // save puts t's progress into the next batch that has a Pos.
-func (w *weaver) save(t *table) { t.unsaved = true }
+func (w *weaver) save(t *table) {
+	if !t.unsaved {
+		t.unsaved = true
+		w.unsaved = append(w.unsaved, t)
+	}
+}
 
 func (w *weaver) clearUpTo(t *table) {
 	if t.upTo.File != "" {
@@ -241,10 +271,12 @@ func (w *weaver) reshape(t *table, s *schema.Table, reread bool) {
 	t.shape = s
 	if old == nil {
 		t.reported = "" // it is not gone any more
+		w.want(t)
 	}
 	if old != nil && old.SameLayout(s) && !reread {
 		return
 	}
+	w.want(t)
 	t.retryAt, t.hold, t.shapeFails = time.Time{}, High{}, 0
 	copied := w.copy != nil && w.copy.table == t || t.upTo.File != ""
 	w.discardAll(t)
@@ -263,6 +295,7 @@ func (w *weaver) stop(t *table, reason error) {
 	reason = fmt.Errorf("snapshot: table %s: %w", t, reason)
 	shape := t.shape
 	w.restart(t)
+	w.unwant(t)
 	t.stopped = true
 	t.report(&w.env, reason)
 	if shape != nil {
@@ -350,11 +383,15 @@ func (w *weaver) observe(b *connect.Batch) {
 		return
 	}
 	w.pos = slices.Clone(b.Pos)
-	for _, t := range w.order {
-		if t.upTo.File != "" && w.changes.Reached(w.pos, t.upTo) {
-			w.clearUpTo(t)
+	if w.upTos > 0 {
+		for _, t := range w.order {
+			if t.upTo.File != "" && w.changes.Reached(w.pos, t.upTo) {
+				w.clearUpTo(t)
+			}
 		}
-		if t.open > 0 && t.log.bytes > w.touchRoom() {
+	}
+	for _, win := range slices.Clone(w.windows) {
+		if t := win.table; t.log.bytes > w.touchRoom() {
 			w.overflow(t)
 		}
 	}
@@ -406,33 +443,30 @@ func (w *weaver) allDone() bool {
 	if !w.begun || w.emitting != nil || w.copy != nil || w.upTos > 0 {
 		return false
 	}
-	for _, t := range w.order {
-		if !t.stopped && t.shape != nil && (t.status != done || t.unsaved) {
-			return false
-		}
-	}
-	return true
+	waits := func(t *table) bool { return !t.stopped && t.shape != nil && (t.status != done || t.unsaved) }
+	return !slices.ContainsFunc(w.work, waits) && !slices.ContainsFunc(w.unsaved, waits)
 }
 
 // stamp gives b the position of the stream and all state that is to be saved.
 func (w *weaver) stamp(b *connect.Batch) {
 	b.Pos = w.pos
-	active := false
 	for _, key := range w.gone {
 		b.State = append(b.State, offsets.Entry{Key: key})
 	}
 	w.gone = w.gone[:0]
-	for _, t := range w.order {
-		active = active || t.status != done && !t.stopped
-		if t.unsaved {
-			t.unsaved = false
-			b.State = append(b.State, offsets.Entry{Key: stateKey(t.database, t.name), Pos: t.encode()})
-			if t.shape != nil { // else reportGone has told
-				t.report(&w.env, nil)
-			}
-			active = true
+	active := len(w.work)+len(w.unsaved) > 0
+	for _, t := range w.unsaved {
+		t.unsaved = false
+		if w.tables[t.tableName] != t {
+			continue // it vanished, and its state with it
+		}
+		b.State = append(b.State, offsets.Entry{Key: stateKey(t.database, t.name), Pos: t.encode()})
+		if t.shape != nil { // else reportGone has told
+			t.report(&w.env, nil)
 		}
 	}
+	clear(w.unsaved)
+	w.unsaved = w.unsaved[:0]
 	if active && w.seq != w.seqSaved {
 		w.seqSaved = w.seq
 		b.State = append(b.State, offsets.Entry{Key: seqKey, Pos: appendSeq(w.seq)})

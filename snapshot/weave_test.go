@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -74,10 +75,10 @@ func (k *script) stream(records ...connect.Record) *connect.Batch {
 func (k *script) job() *job {
 	for {
 		j, _, _, _ := k.w.next()
-		if j == nil || j.window != nil || j.plan != nil || j.copy != nil || j.high {
+		if j == nil || j.sizes == nil {
 			return j
 		}
-		k.w.informed(j, 10, 16, nil, High{})
+		k.w.measured(j, slices.Repeat([]Size{{Rows: 10, RowBytes: 16}}, len(j.sizes)), nil, High{})
 	}
 }
 
@@ -191,10 +192,10 @@ func TestTooManyTouchesShutTheWindows(t *testing.T) {
 	}
 	k.deliver(j, 1)
 	high := k.job()
-	if high == nil || !high.high {
+	if high == nil || high.window != nil || high.split != nil || high.copy != nil {
 		t.Fatalf("%+v: the end of the log is to be asked for", high)
 	}
-	k.w.informed(high, 0, 0, nil, High{File: "binlog.000001", Pos: uint64(k.pos+1) * 10})
+	k.w.told(high, nil, High{File: "binlog.000001", Pos: uint64(k.pos+1) * 10})
 	if j := k.job(); j != nil {
 		t.Fatal("a window opens before the stream has caught up")
 	}

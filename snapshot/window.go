@@ -273,6 +273,7 @@ func (w *weaver) emitPart(b *connect.Batch) {
 func (w *weaver) finished(t *table) {
 	t.status, t.ended, t.segments = done, time.Now().UnixMicro(), nil
 	t.dirty = t.keyless()
+	w.unwant(t)
 }
 
 // finishRows gives the records of b what only the stream knows.
@@ -303,8 +304,11 @@ func (w *weaver) emitNext(b *connect.Batch, waiting bool) bool {
 	if !w.boundary {
 		return false
 	}
-	if w.emitTruncate(b) || w.emitShapes(b) {
-		return true
+	if w.news {
+		if w.emitTruncate(b) || w.emitShapes(b) {
+			return true
+		}
+		w.news = false
 	}
 	for win := w.closable(); win != nil; win = w.closable() {
 		if w.closeWindow(win) {

@@ -3,6 +3,8 @@ package snapshot
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/towline/towline/connect"
@@ -10,17 +12,18 @@ import (
 )
 
 // job is a piece of work for one Reader. Which one it is tells the field that
-// is set: a window to read, a locked copy, a segment to plan; else the
-// table's size, or the end of the log, is wanted.
+// is set: a window to read, a locked copy, a segment to split, the sizes of
+// tables that are wanted; else it is the end of the log.
 type job struct {
 	table  *table
 	shape  *schema.Table
 	window *window
 	copy   *lockedCopy
-	plan   *segment
-	lo     Key
+	split  *segment
+	lo, hi Key
 	rows   int
-	high   bool
+	sizes  []*table
+	shapes []*schema.Table // of sizes
 }
 
 // next returns a job, or nil and what to wait for; idle means that nothing is
@@ -29,7 +32,7 @@ func (w *weaver) next() (j *job, changed <-chan struct{}, pause time.Duration, i
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	changed, pause, idle = w.changed, time.Hour, true
-	for _, t := range w.order {
+	for _, t := range w.work {
 		if t.status == done || t.stopped || t.shape == nil || w.cfg.Mode == NoData {
 			continue
 		}
@@ -37,9 +40,12 @@ func (w *weaver) next() (j *job, changed <-chan struct{}, pause time.Duration, i
 		if !w.boundary || t.busy || t.truncate {
 			continue
 		}
-		if wait := time.Until(t.retryAt); wait > 0 {
-			pause = min(pause, wait)
-			continue
+		if !t.retryAt.IsZero() {
+			if wait := time.Until(t.retryAt); wait > 0 {
+				pause = min(pause, wait)
+				continue
+			}
+			t.retryAt = time.Time{}
 		}
 		if j = w.jobOf(t); j != nil {
 			j.table, j.shape = t, t.shape
@@ -54,12 +60,11 @@ func (w *weaver) jobOf(t *table) *job {
 	switch {
 	case t.needHigh:
 		t.busy = true
-		return &job{high: true}
+		return &job{}
 	case t.hold.File != "" && !w.changes.Reached(w.pos, t.hold):
 		return nil
 	case !t.estimated:
-		t.busy = true
-		return &job{}
+		return w.sizesJob()
 	case t.keyless():
 		return w.keylessJob(t)
 	}
@@ -67,14 +72,52 @@ func (w *weaver) jobOf(t *table) *job {
 	for _, s := range t.segments {
 		switch {
 		case s.done || s.open || !w.room():
-		case s.wide && t.lo(s) != nil:
+		case s.wide && !s.whole && w.splits(t):
 			s.open = true
-			return &job{plan: s, lo: t.lo(s), rows: t.chunkRows(&w.cfg)}
+			return &job{split: s, lo: t.lo(s), hi: s.hi, rows: t.chunkRows(&w.cfg)}
 		default:
 			return &job{window: w.openWindow(t, s)}
 		}
 	}
 	return nil
+}
+
+// splits reports whether t is large and has fewer ranges than there are
+// workers.
+func (w *weaver) splits(t *table) bool {
+	if max(t.total, t.rows) < splitChunks*int64(t.chunkRows(&w.cfg)) {
+		return false
+	}
+	left := 0
+	for _, s := range t.segments {
+		if !s.done {
+			left++
+		}
+	}
+	return left < w.cfg.Threads
+}
+
+// splitChunks is how many chunks a table has at least that is split.
+const splitChunks = 4
+
+// maxSizes is how many tables one question about sizes names at most.
+const maxSizes = 100
+
+// sizesJob asks for the sizes of all tables that wait for that, up to a limit.
+func (w *weaver) sizesJob() *job {
+	j := &job{}
+	for _, t := range w.work {
+		if t.status == done || t.stopped || t.shape == nil || t.busy || t.estimated || t.truncate || t.needHigh || t.hold.File != "" || !t.retryAt.IsZero() {
+			continue
+		}
+		t.busy = true
+		j.sizes = append(j.sizes, t)
+		j.shapes = append(j.shapes, t.shape)
+		if len(j.sizes) == maxSizes {
+			break
+		}
+	}
+	return j
 }
 
 func (w *weaver) keylessJob(t *table) *job {
@@ -97,42 +140,56 @@ func (w *weaver) keylessJob(t *table) *job {
 	return &job{copy: w.openCopy(t)}
 }
 
-// planned takes the outcome of a plan. It locks.
-func (w *weaver) planned(j *job, hi Key, err error, high High) {
+// divided takes the outcome of a split. It locks.
+func (w *weaver) divided(j *job, at Key, err error, high High) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	j.plan.open = false
+	j.split.open = false
 	switch {
 	case err != nil:
 		if j.table.shape == j.shape {
 			w.failed(j.table, err, high)
 		}
-	case hi != nil && j.table.lo(j.plan) != nil: // nil: the copy began anew meanwhile
-		j.table.split(j.plan, hi).wide = true
-		j.plan.wide = false
-	default:
-		j.plan.wide = false
+	case at == nil:
+		j.split.whole = true
+	case slices.Contains(j.table.segments, j.split): // else the copy began anew meanwhile
+		j.table.split(j.split, at)
 	}
 	w.wakeWorkers()
 }
 
-// informed takes the answer to a question about a table. It locks.
-func (w *weaver) informed(j *job, rows, rowBytes int64, err error, high High) {
+// measured takes the sizes of tables. It locks.
+func (w *weaver) measured(j *job, sizes []Size, err error, high High) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, t := range j.sizes {
+		t.busy = false
+		switch {
+		case err != nil:
+			w.failed(t, err, high)
+		case sizes[i].Gone:
+			w.failed(t, fmt.Errorf("table %s is not there: %w", t, ErrShape), high)
+		default:
+			t.estimated, t.total = true, sizes[i].Rows
+			if t.rowBytes == 0 {
+				t.rowBytes = sizes[i].RowBytes
+			}
+			t.big = sizes[i].Rows*sizes[i].RowBytes > 4*int64(w.cfg.ChunkBytes)
+		}
+	}
+	w.wakeWorkers()
+}
+
+// told takes the end of the log. It locks.
+func (w *weaver) told(j *job, err error, high High) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	t := j.table
 	t.busy = false
-	switch {
-	case err != nil:
+	if err != nil {
 		w.failed(t, err, high)
-	case j.high:
+	} else {
 		t.needHigh, t.hold = false, high
-	default:
-		t.estimated, t.total = true, rows
-		if t.rowBytes == 0 {
-			t.rowBytes = rowBytes
-		}
-		t.big = rows*rowBytes > 4*int64(w.cfg.ChunkBytes)
 	}
 	w.wakeWorkers()
 }
@@ -206,8 +263,8 @@ func (k *worker) settle(ctx context.Context, err error) {
 // do does one job and hands over its outcome.
 func (k *worker) do(ctx context.Context, j *job) error {
 	err := k.open(ctx)
-	var hi Key
-	var rows, rowBytes int64
+	var at Key
+	var sizes []Size
 	var high High
 	if err == nil {
 		switch {
@@ -215,15 +272,15 @@ func (k *worker) do(ctx context.Context, j *job) error {
 			err = k.r.ReadChunk(ctx, &j.window.chunk)
 		case j.copy != nil:
 			err = k.w.runCopy(ctx, j.copy, k.r)
-		case j.plan != nil:
-			hi, err = k.r.Plan(ctx, j.shape, j.lo, j.rows)
-		case j.high:
-			high, err = k.r.High(ctx)
+		case j.split != nil:
+			at, err = k.r.Split(ctx, j.shape, j.lo, j.hi, j.rows)
+		case j.sizes != nil:
+			sizes, err = k.r.Estimate(ctx, j.shapes)
 		default:
-			rows, rowBytes, err = k.r.Estimate(ctx, j.shape)
+			high, err = k.r.High(ctx)
 		}
 	}
-	if errors.Is(err, ErrShape) {
+	if errors.Is(err, ErrShape) || slices.ContainsFunc(sizes, func(s Size) bool { return s.Gone }) {
 		high, _ = k.r.High(ctx)
 	}
 	switch {
@@ -231,10 +288,12 @@ func (k *worker) do(ctx context.Context, j *job) error {
 		k.w.delivered(j.window, err, high)
 	case j.copy != nil:
 		k.w.copyDone(j.copy, err, high)
-	case j.plan != nil:
-		k.w.planned(j, hi, err, high)
+	case j.split != nil:
+		k.w.divided(j, at, err, high)
+	case j.sizes != nil:
+		k.w.measured(j, sizes, err, high)
 	default:
-		k.w.informed(j, rows, rowBytes, err, high)
+		k.w.told(j, err, high)
 	}
 	return err
 }

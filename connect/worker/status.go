@@ -141,7 +141,7 @@ func (w *Worker) Wait(ctx context.Context) error {
 			return fmt.Errorf("%w; %s", ctx.Err(), w.waitingFor(ctx, g, false))
 		}
 	}
-	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
+	for begin := time.Now(); ; {
 		if err := w.givenUp(); err != nil {
 			return err
 		}
@@ -149,6 +149,8 @@ func (w *Worker) Wait(ctx context.Context) error {
 		if why == "" {
 			return nil
 		}
+		// to notice the end late by no more than a small part of the wait
+		pause := min(max(time.Since(begin)/50, 2*time.Millisecond), 200*time.Millisecond)
 		if !sleep(ctx, pause) {
 			return fmt.Errorf("%w; %s", ctx.Err(), why)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 	"unsafe"
 
@@ -12,25 +13,67 @@ import (
 	"github.com/towline/towline/snapshot"
 )
 
-// Plan asks the server for the bound of a chunk.
-func (r *Reader) Plan(ctx context.Context, t *schema.Table, lo snapshot.Key, rows int) (snapshot.Key, error) {
+// strideChunks is how many chunks Split cuts off where it cannot halve.
+const strideChunks = 8
+
+// Split halves a range between the ends of its key where that is one number,
+// which costs the server two dives into its index. Of other keys only the
+// server knows what lies between them: it walks some chunks ahead.
+func (r *Reader) Split(ctx context.Context, t *schema.Table, lo, hi snapshot.Key, rows int) (snapshot.Key, error) {
 	defer closeWith(ctx, r.conn)()
-	res, err := r.execute(planQuery(t, lo, rows), t, t.Key)
+	if len(t.Key) == 1 && t.Columns[t.Key[0]].Type.IsInteger() {
+		k := t.Key[0]
+		ends, err := r.first(endsQuery(t, lo, hi), t, []int{k, k})
+		if err != nil || ends == nil {
+			return nil, err
+		}
+		return halve(ends[0], ends[1], rows), nil
+	}
+	key, err := r.first(strideQuery(t, lo, hi, strideChunks*rows), t, t.Key)
+	if err != nil || key == nil {
+		return nil, err
+	}
+	k, err := keyOf(t, key)
 	if err != nil {
-		return nil, r.explain("plan chunks of", t, err)
+		return nil, connect.Permanent(err)
+	}
+	return k, nil
+}
+
+// halve returns the middle between two integers, nil if either is NULL or
+// there cannot be two chunks between them.
+func halve(low, high schema.Value, rows int) snapshot.Key {
+	switch {
+	case low.Kind() == schema.Int && high.Kind() == schema.Int:
+		if span := uint64(high.Int()) - uint64(low.Int()); span >= 2*uint64(rows) {
+			return strconv.AppendInt(nil, low.Int()+int64(span/2), 10)
+		}
+	case low.Kind() == schema.Uint && high.Kind() == schema.Uint:
+		if span := high.Uint() - low.Uint(); span >= 2*uint64(rows) {
+			return strconv.AppendUint(nil, low.Uint()+span/2, 10)
+		}
+	}
+	return nil
+}
+
+// first returns the first row of a query, nil if there is none. Its columns
+// are those of t at the given indexes.
+func (r *Reader) first(query string, t *schema.Table, columns []int) (first schema.Row, err error) {
+	res, err := r.execute(query, t, columns)
+	if err != nil {
+		return nil, r.explain("split", t, err)
 	}
 	var b connect.Batch
-	var key snapshot.Key
 	for {
 		row, err := res.read(&b)
 		if err != nil {
-			return nil, r.explain("plan chunks of", t, err)
+			return nil, r.explain("split", t, err)
 		}
 		if row == nil {
-			return key, nil
+			return first, nil
 		}
-		if key, err = keyOf(t, row); err != nil {
-			return nil, connect.Permanent(err)
+		if first == nil {
+			first = row
 		}
 	}
 }

@@ -33,8 +33,8 @@
 //
 // # Ownership and concurrency
 //
-// One goroutine at a time uses a Reader. Values of a row alias a copy of its
-// packet in the batch. Nothing is shared between Readers.
+// One goroutine at a time uses a Reader. Rows are read into memory of the batch,
+// in large blocks, and their Values alias it. Nothing is shared between Readers.
 //
 // # Errors
 //

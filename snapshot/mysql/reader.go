@@ -43,6 +43,7 @@ type Reader struct {
 	cfg    Config
 	conn   *client.Conn
 	waited string // the GTID set that this connection has waited for
+	uuid   string // of the server that this connection leads to
 	block  []byte // that answers begin in
 }
 
@@ -60,7 +61,7 @@ func (r *Reader) Open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.conn, r.waited = conn, ""
+	r.conn, r.waited, r.uuid = conn, "", ""
 	return nil
 }
 
@@ -98,22 +99,53 @@ func (r *Reader) Close() error {
 	return err
 }
 
-// Estimate asks the server's statistics.
-func (r *Reader) Estimate(ctx context.Context, t *schema.Table) (rows, rowBytes int64, err error) {
+// Estimate asks the server's statistics, once for each database.
+func (r *Reader) Estimate(ctx context.Context, tables []*schema.Table) ([]snapshot.Size, error) {
 	defer closeWith(ctx, r.conn)()
-	res, err := r.conn.Execute("SELECT COALESCE(TABLE_ROWS, 0), COALESCE(AVG_ROW_LENGTH, 0) FROM information_schema.TABLES WHERE TABLE_SCHEMA = " +
-		textLiteral(t.Database) + " AND TABLE_NAME = " + textLiteral(t.Name))
+	of := map[string]map[string]snapshot.Size{} // by database and name
+	for _, t := range tables {
+		if of[t.Database] != nil {
+			continue
+		}
+		sizes, err := r.sizes(t.Database, tables)
+		if err != nil {
+			return nil, r.explain("ask for the size of", t, err)
+		}
+		of[t.Database] = sizes
+	}
+	list := make([]snapshot.Size, len(tables))
+	for i, t := range tables {
+		size, ok := of[t.Database][t.Name]
+		list[i] = size
+		list[i].Gone = !ok
+	}
+	return list, nil
+}
+
+// sizes returns the sizes of those of the tables that are in one database, by
+// name.
+func (r *Reader) sizes(database string, tables []*schema.Table) (map[string]snapshot.Size, error) {
+	res, err := r.conn.Execute(sizeQuery(database, tables))
 	if err != nil {
-		return 0, 0, r.explain("ask for the size of", t, err)
+		return nil, err
 	}
-	if res.RowNumber() == 0 {
-		return 0, 0, fmt.Errorf("mysql: table %s is not there: %w", t, snapshot.ErrShape)
+	defer res.Close()
+	sizes := map[string]snapshot.Size{}
+	for n := range res.RowNumber() {
+		name, err := res.GetString(n, 0)
+		if err != nil {
+			return nil, err
+		}
+		var size snapshot.Size
+		if size.Rows, err = res.GetInt(n, 1); err != nil {
+			return nil, err
+		}
+		if size.RowBytes, err = res.GetInt(n, 2); err != nil {
+			return nil, err
+		}
+		sizes[strings.Clone(name)] = size
 	}
-	rows, err = res.GetInt(0, 0)
-	if err == nil {
-		rowBytes, err = res.GetInt(0, 1)
-	}
-	return rows, rowBytes, err
+	return sizes, nil
 }
 
 // High asks for the end of the log.
@@ -157,6 +189,8 @@ func (r *Reader) anchor(a snapshot.Anchor) error {
 	wait := "0"
 	if a.GTIDs != "" && a.GTIDs != r.waited {
 		wait = "WAIT_FOR_EXECUTED_GTID_SET('" + a.GTIDs + "', " + strconv.Itoa(anchorWait) + ")"
+	} else if r.uuid != "" && strings.EqualFold(r.uuid, a.ServerUUID) {
+		return nil // what one server showed once on one connection it shows for ever
 	}
 	res, err := r.conn.Execute("SELECT @@server_uuid, " + wait)
 	if err != nil {
@@ -172,7 +206,7 @@ func (r *Reader) anchor(a snapshot.Anchor) error {
 	if n, err := res.GetInt(0, 1); err != nil || n != 0 {
 		return fmt.Errorf("mysql: server %s does not show within %d seconds what its log has", uuid, anchorWait)
 	}
-	r.waited = strings.Clone(a.GTIDs)
+	r.waited, r.uuid = strings.Clone(a.GTIDs), strings.Clone(uuid)
 	return nil
 }
 

@@ -192,6 +192,10 @@ var members64 = func() string {
 // client should have to know.
 var keyTables = []struct{ name, columns, key, rows string }{
 	{"int", "k INT", "k", "SELECT n - 50 FROM seq"},
+	{"tiny", "k TINYINT UNSIGNED", "k", "SELECT n + 100 FROM seq"},
+	{"small", "k SMALLINT", "k", "SELECT 300 * (n - 50) FROM seq"},
+	{"medium", "k MEDIUMINT", "k", "SELECT 70000 * (n - 50) FROM seq"},
+	{"all_int", "k BIGINT", "k", "SELECT IF(n < 50, -9223372036854775807 + n, 9223372036854775807 - n) FROM seq"},
 	{"ubig", "k BIGINT UNSIGNED", "k", "SELECT 18446744073709551615 - n FROM seq"},
 	{"gaps", "k BIGINT", "k", "SELECT n * n * n * (1 - 2 * (n % 2)) FROM seq"},
 	{"decimal", "k DECIMAL(30,5)", "k", "SELECT n / 7 - 10 FROM seq"},
@@ -271,14 +275,14 @@ func columnNames(columns string) string {
 	return strings.Join(names, ", ")
 }
 
-// walk reads a table in planned chunks of 7 rows, of which 5 fit, and checks
-// that it gets want different rows.
+// walk reads a table in ranges that were split off, in chunks of 5 rows, and
+// checks that it gets want different rows.
 func walk(t *testing.T, r *Reader, shape *schema.Table, a snapshot.Anchor, want int) {
 	t.Helper()
 	seen := map[string]bool{}
 	var lo snapshot.Key
 	for end := false; !end; {
-		hi, err := r.Plan(t.Context(), shape, lo, 7)
+		hi, err := r.Split(t.Context(), shape, lo, nil, 2)
 		if err != nil {
 			t.Fatal(err)
 		}

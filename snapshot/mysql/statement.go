@@ -48,10 +48,29 @@ func allColumns(t *schema.Table) []int {
 	return all
 }
 
-// planQuery asks for the key of the row that is rows rows behind lo.
-func planQuery(t *schema.Table, lo snapshot.Key, rows int) string {
-	return "SELECT " + columnList(t, t.Key) + " FROM " + tableRef(t) + where(t, lo, nil) + orderBy(t) +
+// strideQuery asks for the key of the row that is rows rows behind lo.
+func strideQuery(t *schema.Table, lo, hi snapshot.Key, rows int) string {
+	return "SELECT " + columnList(t, t.Key) + " FROM " + tableRef(t) + where(t, lo, hi) + orderBy(t) +
 		" LIMIT 1 OFFSET " + strconv.Itoa(rows-1)
+}
+
+// endsQuery asks for the first and the last key of a range.
+func endsQuery(t *schema.Table, lo, hi snapshot.Key) string {
+	name := quote(t.Columns[t.Key[0]].Name)
+	return "SELECT MIN(" + name + "), MAX(" + name + ") FROM " + tableRef(t) + where(t, lo, hi)
+}
+
+// sizeQuery asks for the name, the rows and the length of a row of those of
+// the tables that are in one database.
+func sizeQuery(database string, tables []*schema.Table) string {
+	var names []string
+	for _, t := range tables {
+		if t.Database == database {
+			names = append(names, textLiteral(t.Name))
+		}
+	}
+	return "SELECT CONVERT(TABLE_NAME USING utf8mb4), COALESCE(TABLE_ROWS, 0), COALESCE(AVG_ROW_LENGTH, 0) FROM information_schema.TABLES WHERE TABLE_SCHEMA = " +
+		textLiteral(database) + " AND TABLE_NAME IN (" + strings.Join(names, ", ") + ")"
 }
 
 // chunkQuery asks for the rows of a chunk. locking makes it wait for
