@@ -144,6 +144,7 @@ func (q *sequencer) setFormat(event []byte) error {
 	q.maps.Reset()
 	clear(q.targets)
 	q.shapes.setVersion(f.ServerVersion)
+	q.serverStarted(f.Created)
 	return nil
 }
 
@@ -397,10 +398,11 @@ func (q *sequencer) learned(ctx context.Context, h *binlog.Header, t *target, sh
 	if q.shapes.table(t.name) == nil {
 		flags = connect.Reread
 	}
+	reason := q.shapes.lost[t.name]
 	q.open = append(q.open, q.shapes.learn(shape))
-	if e, ok := q.shapes.found(t.name); ok {
+	e, lost := q.shapes.found(t.name)
+	if lost {
 		q.open = append(q.open, e)
-		flags = connect.Reread
 	}
 	q.retarget()
 	q.project(t)
@@ -410,5 +412,14 @@ func (q *sequencer) learned(ctx context.Context, h *binlog.Header, t *target, sh
 	if err := q.s.guard.check(len(q.tables)); err != nil {
 		return err
 	}
-	return q.mark(ctx, h, connect.OpSchema, flags, t.plan.Table())
+	if !lost {
+		return q.mark(ctx, h, connect.OpSchema, flags, t.plan.Table())
+	}
+	if err := q.empty(ctx, h, t.plan.Table(), t.plan.Table(), reason); err != nil {
+		return err
+	}
+	if q.shapes.stopped(t.name) {
+		t.plan = nil
+	}
+	return nil
 }

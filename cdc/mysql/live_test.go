@@ -84,7 +84,7 @@ func TestUnknownShape(t *testing.T) {
 			tp := newTape(nil)
 			until(t, s, tp)
 			if full {
-				diff(t, tp.texts(), []string{"s u id int end", "s t id int,v int reread", "c t (2,2) end", "u t (1,1) (1,3)", "u t (2,2) (2,3) end", "c u (1) end"})
+				diff(t, tp.texts(), []string{"s u id int end", "t t", "s t id int,v int reread", "c t (2,2) end", "u t (1,1) (1,3)", "u t (2,2) (2,3) end", "c u (1) end"})
 				return
 			}
 			diff(t, tp.texts(), []string{"s u id int end", "c u (1) end"})

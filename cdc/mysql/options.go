@@ -216,6 +216,7 @@ type settings struct {
 	guard          guardrail
 	connector      string
 	log            *slog.Logger
+	noReread       bool          // see Source.NoReread
 	maxPos         uint64        // positions from here on cannot be asked for
 	commitWait     time.Duration // how long a commit may take after it is in the log
 }

@@ -62,11 +62,9 @@ func (q *sequencer) statement(ctx context.Context, h *binlog.Header, s *binlog.Q
 	case word("XA END"), word("SAVEPOINT"), word("RELEASE SAVEPOINT"):
 		return false, nil
 	case word("ROLLBACK TO"):
-		q.rolledBack(text)
-		return false, nil
+		return false, q.rolledBack(ctx, h, text)
 	case word("ROLLBACK"):
-		q.rolledBack(text)
-		return true, nil
+		return true, q.rolledBack(ctx, h, text)
 	case word("COMMIT"):
 		return true, q.deliverOpen(ctx, h)
 	case word("XA COMMIT"):
@@ -94,16 +92,20 @@ func statementText(s *binlog.Query) (string, error) {
 	return string(s.Text), nil
 }
 
-// rolledBack stops the tables with rows in the transaction, which are out
-// already or about to be.
-func (q *sequencer) rolledBack(text string) {
+// rolledBack has the tables read anew that have rows in the transaction, which
+// are out already or about to be. Only a transaction that also changed tables
+// of other engines than InnoDB is in the log and rolled back.
+func (q *sequencer) rolledBack(ctx context.Context, h *binlog.Header, text string) error {
 	if q.tx.xa != nil {
 		q.tx.xa.lose()
 	}
+	reason := fmt.Sprintf("a transaction with rows of it was rolled back in the log at %s:%d (%s), after statements that cannot be (tables of other engines than InnoDB)", q.file, q.offset, quote(text))
 	for _, t := range q.tx.hit {
-		q.stop(t.name, fmt.Sprintf("a transaction with rows of it was rolled back in the log at %s:%d (%s), after statements that cannot be (tables of other engines than InnoDB); take a new snapshot of it",
-			q.file, q.offset, quote(text)))
+		if err := q.anew(ctx, h, t.name, reason); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // define applies a statement to the shapes.
@@ -112,6 +114,9 @@ func (q *sequencer) define(ctx context.Context, h *binlog.Header, s *binlog.Quer
 	if err != nil {
 		var e *ddl.Error
 		if errors.As(err, &e) && e.Tables != nil {
+			if q.stopTemporary(text, e.Tables, err) {
+				return nil
+			}
 			return q.unclear(e.Tables, s, text, err)
 		}
 		return q.unclear(nil, s, text, err)
@@ -121,6 +126,12 @@ func (q *sequencer) define(ctx context.Context, h *binlog.Header, s *binlog.Quer
 		return nil
 	case ddl.DML:
 		return q.dml(st, s, text)
+	}
+	if q.onTemporary(h, s, st) {
+		return nil
+	}
+	if q.likeTemporary(h, s, st) {
+		return q.unclear(st.Tables, s, text, errors.New("it makes a table like a temporary one"))
 	}
 	if s.ErrorCode != 0 {
 		return q.unclear(st.Tables, s, text, fmt.Errorf("it failed half way with error %d", s.ErrorCode))
@@ -181,32 +192,63 @@ func (q *sequencer) outcome(ctx context.Context, h *binlog.Header, o *ddl.Outcom
 			return nil
 		}
 	}
-	return q.tell(ctx, h, o, old, q.shapes.shown(n))
+	return q.tell(ctx, h, o, old, q.shapes.shown(n), text)
 }
 
 // tell makes the records for an outcome on a captured table. Its records had
 // the shape old before and have the shape t now, nil if it was or is not there.
-func (q *sequencer) tell(ctx context.Context, h *binlog.Header, o *ddl.Outcome, old, t *schema.Table) error {
+func (q *sequencer) tell(ctx context.Context, h *binlog.Header, o *ddl.Outcome, old, t *schema.Table, text string) error {
 	if t == nil {
 		if old == nil {
 			return nil
 		}
 		return q.mark(ctx, h, connect.OpTruncate, 0, old)
 	}
-	emptied := o.Effect&(ddl.Removes|ddl.Empties) != 0 || o.From != nil // not of these rows any more
-	if old != nil && emptied {
+	gone := o.Effect&ddl.Removes != 0 && o.Effect&ddl.Empties == 0 // some of the rows
+	if old != nil && (o.From != nil || gone) {
+		return q.empty(ctx, h, old, t, fmt.Sprintf("%s at %s:%d takes rows out of it or puts others in, which are not in the log", quote(text), q.file, q.offset))
+	}
+	if old != nil && o.Effect&ddl.Empties != 0 {
 		if err := q.mark(ctx, h, connect.OpTruncate, 0, old); err != nil {
 			return err
 		}
 	}
 	var flags connect.Flags
-	if o.From != nil || o.Effect&ddl.Rewrites != 0 || o.Effect&ddl.Removes != 0 && o.Effect&ddl.Empties == 0 {
+	if o.From != nil || o.Effect&ddl.Rewrites != 0 || gone {
 		flags = connect.Reread
 	}
 	if flags == 0 && old != nil && old.ID() == t.ID() {
 		return nil
 	}
 	return q.mark(ctx, h, connect.OpSchema, flags, t)
+}
+
+// anew has a table emptied and read anew whose rows are not known any more.
+func (q *sequencer) anew(ctx context.Context, h *binlog.Header, n tableName, reason string) error {
+	if !q.s.filter.table(n.db, n.table) || q.shapes.stopped(n) {
+		return nil
+	}
+	if t := q.shapes.shown(n); t != nil {
+		return q.empty(ctx, h, t, t, reason)
+	}
+	if q.shapes.table(n) == nil { // its next table map says what it looks like
+		return q.lose(n, reason)
+	}
+	return nil
+}
+
+// empty tells that a table of the shape old has lost its rows and has the
+// shape t now, with rows that a snapshot is to read. Where nobody does that
+// the table is stopped: to empty it would be the end of its rows.
+func (q *sequencer) empty(ctx context.Context, h *binlog.Header, old, t *schema.Table, reason string) error {
+	if q.s.noReread {
+		q.stop(tableName{t.Database, t.Name}, reason+"; with snapshot.mode=no_data nothing is copied, so copy the table anew yourself")
+		return nil
+	}
+	if err := q.mark(ctx, h, connect.OpTruncate, 0, old); err != nil {
+		return err
+	}
+	return q.mark(ctx, h, connect.OpSchema, connect.Reread, t)
 }
 
 // database takes over what a statement did to a database.

@@ -28,6 +28,7 @@ type sequencer struct {
 	stops  *stopBox
 
 	format  *binlog.Format
+	started uint32         // when the server that wrote the log was started, 0: not known
 	inner   *binlog.Format // of the events inside payloads
 	maps    binlog.TableMaps
 	targets map[*binlog.TableMap]*target
@@ -288,12 +289,7 @@ func (q *sequencer) mark(ctx context.Context, h *binlog.Header, op connect.Op, f
 // stop ends the following of a table from here on.
 func (q *sequencer) stop(name tableName, reason string) {
 	if e, ok := q.shapes.stop(name, reason); ok {
-		if q.tx.open {
-			q.open = append(q.open, e)
-		} else {
-			q.settled = append(q.settled, e)
-			q.moved = true
-		}
+		q.remember(e)
 		q.retarget()
 	}
 }

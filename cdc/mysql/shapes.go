@@ -42,6 +42,7 @@ type shapes struct {
 	lost  map[tableName]string
 	views map[tableName]*view // of the captured tables, as far as asked for
 	xa    undecided
+	temps temporaries
 
 	version     int    // of the server that wrote the log
 	versionText string // likewise
@@ -55,7 +56,7 @@ func newShapes(s *settings, f facts, report func(n tableName, reason string)) *s
 	return &shapes{
 		filter: s.filter, defs: map[tableName]*ddl.Def{}, databases: map[string]ddl.Database{},
 		halted: map[tableName]string{}, lost: map[tableName]string{}, views: map[tableName]*view{}, report: report,
-		xa:        undecided{byKey: map[string]*prepared{}},
+		xa: undecided{byKey: map[string]*prepared{}}, temps: temporaries{},
 		lowerCase: f["lower_case_table_names"] == "1", full: f.is("binlog_row_metadata", "FULL"), serverColl: f["collation_server"],
 	}
 }
@@ -273,6 +274,8 @@ func (s *shapes) load(state []offsets.Entry) error {
 			}
 		case strings.HasPrefix(e.Key, keyPrepared):
 			err = s.xa.load(e)
+		case strings.HasPrefix(e.Key, keyTemporary):
+			err = s.temps.load(e.Pos)
 		}
 		if err != nil {
 			return fmt.Errorf("entry %s: %w", e.Key, err)

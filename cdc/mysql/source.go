@@ -74,6 +74,10 @@ func New(cfg connect.Config, env connect.Env) (*Source, error) {
 	return &Source{settings: s, env: env}, nil
 }
 
+// NoReread says that nobody reads tables anew. Then a table is stopped when its
+// rows are not known any more. It comes before Open.
+func (s *Source) NoReread() { s.settings.noReread = true }
+
 // Open implements connect.Source. With a nil position it begins where the
 // server is now, with the tables as they are now.
 func (s *Source) Open(ctx context.Context, from offsets.Position, state []offsets.Entry) error {

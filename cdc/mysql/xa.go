@@ -13,7 +13,6 @@ import (
 	"strings"
 
 	"github.com/towline/towline/cdc/binlog"
-	"github.com/towline/towline/connect"
 	"github.com/towline/towline/offsets"
 )
 
@@ -216,7 +215,7 @@ func (q *sequencer) forget(key string) *prepared {
 func (q *sequencer) xaUnknown(ctx context.Context, h *binlog.Header, id string) error {
 	q.s.log.Warn("an XA transaction is committed that was prepared before the connector began; what it changed is not known, so all captured tables are copied anew", "xid", strings.TrimSpace(id))
 	for _, n := range q.shapes.names(func(tableName) bool { return true }) {
-		if err := q.reread(ctx, h, n, "an XA transaction that was prepared before the connector began may have changed it"); err != nil {
+		if err := q.anew(ctx, h, n, fmt.Sprintf("the XA transaction %s that is committed at %s:%d was prepared before the connector began, and may have changed it", strings.TrimSpace(id), q.file, q.offset)); err != nil {
 			return err
 		}
 	}
@@ -256,7 +255,7 @@ func (q *sequencer) deliver(ctx context.Context, h *binlog.Header, x *prepared) 
 	}
 	for i := range x.tables {
 		if t := &x.tables[i]; !t.kept {
-			if err := q.reread(ctx, h, t.name, "an XA transaction changed it whose rows were not kept"); err != nil {
+			if err := q.anew(ctx, h, t.name, fmt.Sprintf("the XA transaction that is committed at %s:%d changed it, and its rows were not kept", q.file, q.offset)); err != nil {
 				return err
 			}
 		}
@@ -284,20 +283,6 @@ func (q *sequencer) replayed(x *prepared, m *binlog.TableMap) *target {
 	}
 	q.project(t)
 	return t
-}
-
-// reread lets the snapshot read a captured table anew.
-func (q *sequencer) reread(ctx context.Context, h *binlog.Header, n tableName, reason string) error {
-	if !q.s.filter.table(n.db, n.table) || q.shapes.stopped(n) {
-		return nil
-	}
-	if t := q.shapes.shown(n); t != nil {
-		return q.mark(ctx, h, connect.OpSchema, connect.Reread, t)
-	}
-	if q.shapes.table(n) == nil { // its next table map says what it looks like
-		return q.lose(n, reason)
-	}
-	return nil
 }
 
 func partKey(key string, i int) string { return fmt.Sprintf("%s%05d", key, i) }

@@ -131,8 +131,8 @@ func TestXAUnknown(t *testing.T) {
 	r.exec(t, "XA COMMIT 'large'; INSERT INTO u VALUES (5)")
 	r.exec(t, "XA START 'large'; INSERT INTO t VALUES (4, REPEAT('x', 20000000)), (5, REPEAT('x', 20000000)); XA END 'large'; XA COMMIT 'large' ONE PHASE")
 	until(t, s, tp)
-	diff(t, tp.texts(), []string{"c u (1) end", "s t id int,v longtext reread", "s u id int reread end",
-		"s t id int,v longtext reread", "s u id int reread end", "c u (5) end", "s t id int,v longtext reread end"})
+	diff(t, tp.texts(), []string{"c u (1) end", "t t", "s t id int,v longtext reread", "t u", "s u id int reread end",
+		"t t", "s t id int,v longtext reread", "t u", "s u id int reread end", "c u (5) end", "t t", "s t id int,v longtext reread end"})
 	s.Close()
 	delete(r.values, optTableExclude)
 	last := tp.stops[len(tp.stops)-1]
@@ -140,7 +140,7 @@ func TestXAUnknown(t *testing.T) {
 	s = r.open(t, last.pos, last.state)
 	tp = newTape(last.state)
 	until(t, s, tp)
-	diff(t, tp.texts(), []string{"c u (2)", "s w id int reread end"})
+	diff(t, tp.texts(), []string{"c u (2)", "t w", "s w id int reread end"})
 }
 
 func TestXACodec(t *testing.T) {

@@ -53,6 +53,9 @@ func mysqlPlugin() connect.Plugin {
 		}
 		how := snapshot.ParseConfig(cfg)
 		how.Edit = editor.Edit
+		if how.Mode == snapshot.NoData {
+			stream.NoReread()
+		}
 		return snapshot.New(changes{stream}, reader, how, env), nil
 	}
 	return p

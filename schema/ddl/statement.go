@@ -170,3 +170,21 @@ func (e *Error) Error() string {
 	}
 	return fmt.Sprintf("ddl: parse %s: %s at byte %d near %s", verb, e.What, e.Offset, near)
 }
+
+// NewName returns the name that ALTER TABLE ... RENAME gives; ok is false for
+// other statements.
+func (st *Statement) NewName() (n Name, ok bool) {
+	if st.alter == nil || st.alter.to == nil {
+		return n, false
+	}
+	return *st.alter.to, true
+}
+
+// Like returns the table that CREATE TABLE ... LIKE takes for a model; ok is
+// false for other statements.
+func (st *Statement) Like() (n Name, ok bool) {
+	if st.create == nil || st.create.like == nil {
+		return n, false
+	}
+	return *st.create.like, true
+}
