@@ -28,8 +28,9 @@ fuzz: ## every fuzz target for FUZZTIME each
 	@set -e; for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep ^Fuzz); do \
 		go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; done; done
 
-bench: build servers ## the benchmarks; PEERS= names other tools to compare with
-	PEERS='$(PEERS)' go run -buildvcs=false ./e2e/bench
+bench: build servers ## the benchmarks (half an hour); PEERS= names other tools to compare with, PEERS=none takes some minutes
+	$(if $(filter none,$(PEERS)),,e2e/servers/peers.sh)
+	PEERS='$(PEERS)' go run -buildvcs=false ./e2e/bench $(if $(filter none,$(PEERS)),-quick) $(BENCHFLAGS)
 
 demo: build servers ## Towline at work on real servers
 	go run -buildvcs=false ./e2e/demo

@@ -1,85 +1,123 @@
-// Command bench measures Towline on the machine at hand, each figure beside a
-// peer or a limit that is measured in the same run, and prints a line for
-// each:
-//
-//	name value unit ratio-against
-//
-// Absolute values say little on a noisy machine; ratios of one run say more.
-// Runs of ours and of the peer alternate (A B A B), medians are compared, and
-// the spread of equal runs (A/A) is printed with them. Rows are counted where
-// they arrive. With -keep the table is added to e2e/bench/results.md.
-//
-// PEERS= in the environment chooses peers: a list of go-mysql, replica,
-// mysqldump; empty for all that are at hand.
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/towline/towline/e2e/bench/peers"
 )
-
-// figure is one line of the outcome.
-type figure struct {
-	name    string
-	value   float64
-	unit    string
-	ratio   float64 // to the peer; 0: there is none
-	against string
-	spread  float64 // of equal runs, in percent
-}
-
-func (f figure) String() string {
-	s := fmt.Sprintf("%-32s %12.0f %-8s", f.name, f.value, f.unit)
-	if f.ratio > 0 {
-		s += fmt.Sprintf(" %6.2f x %s", f.ratio, f.against)
-	}
-	if f.spread > 0 {
-		s += fmt.Sprintf("  (A/A spread %.0f %%)", f.spread)
-	}
-	return s
-}
 
 // bench is one run of the program.
 type bench struct {
-	rows   int
-	runs   int
-	bin    string
-	dir    string
-	peers  []string
-	figure func(figure)
+	rows  int
+	runs  int
+	quick bool
+	bin   string
+	dir   string
+	peers []string // chosen; empty: all at hand
+	tools *peers.Tools
+
+	lines []line
+	began time.Time
+	most  int64 // memory of ours in all figures
 }
 
-// wants reports whether a peer is to be measured.
-func (b *bench) wants(peer string) bool { return len(b.peers) == 0 || slices.Contains(b.peers, peer) }
+// figure is a part of the program: some lines that are measured together.
+type figure struct {
+	name string // what -only is compared with
+	run  func(context.Context) error
+}
+
+func (b *bench) figures() []figure {
+	return []figure{
+		{"decode", b.decode},
+		{"log", b.toLog},
+		{"snapshot", b.snapshot},
+		{"latency", b.latency},
+		{"start", b.start},
+		{"idle", b.idle},
+		{"tables", b.manyTables},
+		{"partitions", b.manyPartitions},
+		{"follow", b.follow},
+		{"sysbench", b.sysbench},
+		{"copy", b.copyTables},
+		{"debezium", b.debezium},
+		{"large", b.largeTransaction},
+	}
+}
 
 func main() {
-	b := &bench{}
-	flag.IntVar(&b.rows, "rows", 300000, "rows in the tables")
+	b := &bench{began: time.Now()}
+	flag.IntVar(&b.rows, "rows", 0, "rows in the tables; default 1000000, 200000 with -quick")
 	flag.IntVar(&b.runs, "runs", 2, "runs of each side")
-	flag.StringVar(&b.bin, "towline", "bin/towline", "the `program` to measure")
-	only := flag.String("only", "", "part of the names of the figures to measure: decode, log, snapshot, follow, copy")
+	flag.BoolVar(&b.quick, "quick", false, "small tables and loads, to see that all works")
+	flag.StringVar(&b.bin, "towline", "bin/towline", "the `program` to measure; built if it is not there")
+	only := flag.String("only", "", "parts of the names of the figures to measure, separated by commas: "+names((&bench{}).figures()))
 	keep := flag.Bool("keep", false, "add the table to e2e/bench/results.md")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if p := os.Getenv("PEERS"); p != "" {
-		b.peers = strings.FieldsFunc(p, func(r rune) bool { return r == ',' || r == ' ' })
+	b.peers = strings.FieldsFunc(os.Getenv("PEERS"), func(r rune) bool { return r == ',' || r == ' ' })
+	if b.rows == 0 {
+		b.rows = 1000000
+		if b.quick {
+			b.rows = 200000
+		}
 	}
-	if err := b.main(ctx, *only, *keep); err != nil {
+	if err := b.main(ctx, strings.Split(*only, ","), *keep); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func (b *bench) main(ctx context.Context, only string, keep bool) error {
+func names(all []figure) string {
+	var list []string
+	for _, f := range all {
+		list = append(list, f.name)
+	}
+	return strings.Join(list, ", ")
+}
+
+// ourselves is the peer that is Towline in another setting.
+const ourselves = "towline"
+
+// wants reports whether a peer is to be measured, and can be.
+func (b *bench) wants(peer string) bool {
+	return peer == ourselves || (len(b.peers) == 0 || slices.Contains(b.peers, peer)) && b.tools.Has(peer)
+}
+
+// report prints a line and keeps it.
+func (b *bench) report(l line) {
+	b.most = max(b.most, l.peak)
+	b.lines = append(b.lines, l)
+	fmt.Println(l.String())
+}
+
+// progress says on the standard error what is being done.
+func (b *bench) progress(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "%4.0f s  %s\n", time.Since(b.began).Seconds(), fmt.Sprintf(format, args...))
+}
+
+func (b *bench) settings() string {
+	chosen := "all"
+	if len(b.peers) > 0 {
+		chosen = strings.Join(b.peers, " ")
+	}
+	return fmt.Sprintf("%d rows, %d runs of each side in turns, quick=%v, peers: %s; servers with innodb-flush-log-at-trx-commit=2, sync-binlog=0, buffer pool 1 GB, all on this machine; took %s",
+		b.rows, b.runs, b.quick, chosen, time.Since(b.began).Round(time.Second))
+}
+
+func (b *bench) main(ctx context.Context, only []string, keep bool) error {
 	var err error
 	if b.bin, err = filepath.Abs(b.bin); err != nil {
 		return err
@@ -88,78 +126,41 @@ func (b *bench) main(ctx context.Context, only string, keep bool) error {
 		return err
 	}
 	defer os.RemoveAll(b.dir)
-	var lines []string
-	b.figure = func(f figure) {
-		lines = append(lines, f.String())
-		fmt.Println(f)
+	if err := b.build(ctx); err != nil {
+		return err
 	}
-	fmt.Println(machine())
-	for _, part := range []struct {
-		name string
-		run  func(context.Context) error
-	}{{"decode", b.decode}, {"log", b.toLog}, {"snapshot", b.snapshot}, {"follow", b.follow}, {"copy", b.copyTables}} {
-		if !strings.Contains(part.name, only) {
+	b.tools = peers.Find()
+	b.progress("%s", machine())
+	var failed []error
+	for _, f := range b.figures() {
+		if !slices.ContainsFunc(only, func(o string) bool { return strings.Contains(f.name, strings.TrimSpace(o)) }) {
 			continue
 		}
-		if err := part.run(ctx); err != nil {
-			return fmt.Errorf("%s: %w", part.name, err)
+		b.progress("%s ...", f.name)
+		if err := f.run(ctx); err != nil { // the others are still worth something
+			failed = append(failed, fmt.Errorf("%s: %w", f.name, err))
+			b.progress("%s: %v", f.name, err)
+		}
+		if ctx.Err() != nil {
+			return errors.Join(failed...)
 		}
 	}
+	b.report(line{name: "peak_memory", value: float64(b.most >> 20), unit: "MB", mark: atMost(300), note: "the most of all figures"})
 	if keep {
-		return keepResults(lines)
+		failed = append(failed, b.keepResults(ctx))
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
-// measured is the rows per second of equal runs.
-type measured []float64
-
-func (m measured) median() float64 {
-	s := slices.Sorted(slices.Values(m))
-	if n := len(s); n%2 == 0 {
-		return (s[n/2-1] + s[n/2]) / 2
+// build makes the program where it is not there.
+func (b *bench) build(ctx context.Context) error {
+	if _, err := os.Stat(b.bin); err == nil {
+		return nil
 	}
-	return s[len(s)/2]
-}
-
-// spread is how far equal runs lie apart, in percent of their median.
-func (m measured) spread() float64 {
-	return 100 * (slices.Max(m) - slices.Min(m)) / m.median()
-}
-
-// race is a figure of rows that ours and a peer bring over, each by a func
-// that does it once and returns the time it took.
-type race struct {
-	name    string
-	rows    int
-	ours    func(context.Context) (time.Duration, error)
-	peer    string // as PEERS names it
-	against string // what it does
-	theirs  func(context.Context) (time.Duration, error)
-}
-
-// versus runs ours and the peer, where it is wanted, in turns and prints the
-// outcome.
-func (b *bench) versus(ctx context.Context, r race) error {
-	var ours, theirs measured
-	for range b.runs {
-		took, err := r.ours(ctx)
-		if err != nil {
-			return err
-		}
-		ours = append(ours, float64(r.rows)/took.Seconds())
-		if !b.wants(r.peer) {
-			continue
-		}
-		if took, err = r.theirs(ctx); err != nil {
-			return fmt.Errorf("%s: %w", r.against, err)
-		}
-		theirs = append(theirs, float64(r.rows)/took.Seconds())
+	cmd := exec.CommandContext(ctx, "make", "build")
+	cmd.Stderr = os.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("make build: %w", err)
 	}
-	f := figure{name: r.name, value: ours.median(), unit: "rows/s", spread: ours.spread()}
-	if len(theirs) > 0 {
-		f.ratio, f.against = ours.median()/theirs.median(), r.against
-	}
-	b.figure(f)
 	return nil
 }

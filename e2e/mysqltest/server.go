@@ -133,6 +133,16 @@ func (s *Server) ErrorLog(lines int) string {
 	return s.home.errorLog(lines)
 }
 
+// PID is the number of the server's process; 0 when it does not run or was given.
+func (s *Server) PID() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.proc == nil {
+		return 0
+	}
+	return s.proc.cmd.Process.Pid
+}
+
 // Tool is a program of the server's installation, such as mysql, mysqldump or mysqlbinlog. It sees
 // the file system of the installation: hand data over by stdin and stdout, not by path. Arguments
 // must name the server; see ClientArgs.

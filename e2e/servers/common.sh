@@ -1,0 +1,107 @@
+# shellcheck shell=bash
+#
+# common.sh holds what the install scripts of this folder share: it is sourced by them. They set LOG, the file that
+# gets the output of commands.
+
+readonly SUITE=sid
+
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C
+# Debian keeps debootstrap, chroot and mysqld in sbin, which not every PATH has.
+export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+
+say() { printf 'servers: %s\n' "$*"; }
+
+die() {
+	printf 'servers: %s\n' "$@" >&2
+	exit 1
+}
+
+# step "text" command...: runs a command, its output to the log; says how long it took.
+step() {
+	local text=$1 began=$SECONDS rc=0
+	shift
+	say "$text ..."
+	printf '\n== %s\n' "$text" >>"$LOG"
+	"$@" >>"$LOG" 2>&1 || rc=$?
+	if ((rc != 0)); then
+		printf 'servers: %s: failed after %d s with status %d; the end of %s:\n' \
+			"$text" $((SECONDS - began)) "$rc" "$LOG" >&2
+		tail -n 20 "$LOG" >&2
+		return "$rc"
+	fi
+	say "$text: done in $((SECONDS - began)) s"
+}
+
+# discard folder: deletes a folder that may hold a half-made root. A killed debootstrap leaves /proc
+# mounted in it, and a delete must not walk into that.
+discard() {
+	local dir=$1 mount
+	[[ -e $dir ]] || return 0
+	while read -r mount; do
+		umount -l "$mount"
+	done < <(awk -v d="$dir/" 'index($2, d) == 1 { print $2 }' /proc/self/mounts | sort -r)
+	rm -rf --one-file-system "$dir"
+}
+
+# apt_sites: the archive sites that apt is configured with, one per line, mirror lists resolved.
+apt_sites() {
+	local site
+	apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | awk '!seen[$0]++' |
+		while read -r site; do
+			case $site in
+			mirror+file:*) awk 'NF && $1 !~ /^#/ { sub("/+$", "", $1); print $1 }' \
+				"$(sed -E 's|^mirror\+file:/*|/|' <<<"$site")" ;;
+			*) printf '%s\n' "$site" ;;
+			esac
+		done
+}
+
+# fetch_proxy: debootstrap knows nothing of apt's proxy setting, so hand it over.
+fetch_proxy() {
+	local TOWLINE_PROXY=
+	[[ -z ${http_proxy:-} ]] || return 0
+	eval "$(apt-config shell TOWLINE_PROXY Acquire::http::Proxy)"
+	if [[ -n $TOWLINE_PROXY && $TOWLINE_PROXY != DIRECT ]]; then
+		export http_proxy=$TOWLINE_PROXY
+	fi
+}
+
+# debian_mirror: the first configured site that carries the suite.
+debian_mirror() {
+	local site
+	if [[ -n ${TOWLINE_DEBIAN_MIRROR:-} ]]; then
+		printf '%s\n' "$TOWLINE_DEBIAN_MIRROR"
+		return
+	fi
+	while read -r site; do
+		if wget -q --tries=3 --timeout=30 -O /dev/null "$site/dists/$SUITE/InRelease"; then
+			printf '%s\n' "$site"
+			return
+		fi
+	done < <(apt_sites)
+	return 1
+}
+
+apt_install() {
+	apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "$@"
+}
+
+ensure_debootstrap() {
+	if command -v debootstrap >/dev/null && command -v wget >/dev/null; then
+		return
+	fi
+	# One broken third-party source fails the update and yet leaves the lists we need:
+	# whether debootstrap can be installed is what decides.
+	step "refresh the package lists" apt-get -o DPkg::Lock::Timeout=300 update || true
+	step "install debootstrap" apt_install debootstrap wget debian-archive-keyring ||
+		die "debootstrap cannot be installed; install it by hand and run this again"
+}
+
+# servers_dir: the folder that everything is installed below.
+servers_dir() {
+	local dir=${TOWLINE_SERVERS:-${XDG_CACHE_HOME:-${HOME:?set HOME or TOWLINE_SERVERS}/.cache}/towline/servers}
+	mkdir -p "$dir"
+	dir=$(cd "$dir" && pwd -P)
+	[[ $dir != *[[:space:]]* ]] || die "the folder '$dir' has a space in its name; set TOWLINE_SERVERS to one without"
+	printf '%s\n' "$dir"
+}
