@@ -133,6 +133,12 @@ func printStatus(out io.Writer, st *worker.Status, waited bool) error {
 		return err
 	}
 	for _, c := range st.Connectors {
+		if c.Limit != "" {
+			fmt.Fprintf(out, "\n%s: %s", c.Name, c.Limit)
+		}
+	}
+	fmt.Fprintln(out)
+	for _, c := range st.Connectors {
 		for _, t := range c.Tasks {
 			if t.Trace != "" {
 				fmt.Fprintf(out, "\n%s-%d: %s\n", c.Name, t.ID, t.Trace)

@@ -14,6 +14,7 @@ const collectTimeout = 5 * time.Second
 type collector struct {
 	w                                     *Worker
 	queue, capacity, behind, rows, ofRows *prometheus.Desc
+	seconds, batches, durations           *prometheus.Desc // of stages
 }
 
 // newCollector returns the collector of w's tasks.
@@ -27,13 +28,17 @@ func newCollector(w *Worker) *collector {
 		capacity: desc("queue_capacity_units", "The most units of records that there may be between the stages of a task."),
 		behind:   desc("lag_messages", "Messages of its topics that a sink has not done."),
 		rows:     desc("snapshot_rows", "Rows of a table that the snapshot has read.", "table"),
-		ofRows:   desc("snapshot_estimated_rows", "Rows of a table that the snapshot is to read, estimated.", "table"),
+		seconds: desc("stage_seconds_total", "Time that the goroutines of a task were in each stage, those of all lanes together; waiting is a stage too. "+
+			"queue is the time that units waited for one.", "stage"),
+		batches:   desc("stage_batches_total", "Times that each stage was gone through.", "stage"),
+		durations: desc("stage_duration_seconds", "How long each stage took, and how long units waited in the queues.", "stage"),
+		ofRows:    desc("snapshot_estimated_rows", "Rows of a table that the snapshot is to read, estimated.", "table"),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.queue, c.capacity, c.behind, c.rows, c.ofRows} {
+	for _, d := range []*prometheus.Desc{c.queue, c.capacity, c.behind, c.rows, c.ofRows, c.seconds, c.batches, c.durations} {
 		ch <- d
 	}
 }
@@ -52,6 +57,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		used, size := s.prog.fill()
 		show(c.queue, float64(used))
 		show(c.capacity, float64(size))
+		c.stages(s, ch)
 		if !s.conn.IsSource() {
 			if c.w.theLog() != nil {
 				show(c.behind, float64(c.w.connectorStatus(ctx, s).LagMessages))
@@ -63,5 +69,27 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			show(c.rows, float64(t.Rows), name)
 			show(c.ofRows, float64(t.Total), name)
 		}
+	}
+}
+
+// stages shows how a task spends its time.
+func (c *collector) stages(s *supervisor, ch chan<- prometheus.Metric) {
+	times := s.meter.stages.count(time.Now())
+	for i := range stage(numStages) {
+		t := &s.meter.stages.timings[i]
+		n := t.count.Load()
+		if n == 0 && times[i] == 0 {
+			continue
+		}
+		labels := []string{s.id.connector, itoa(s.id.task), stageNames[i]}
+		ch <- prometheus.MustNewConstMetric(c.seconds, prometheus.CounterValue, time.Duration(times[i]).Seconds(), labels...)
+		ch <- prometheus.MustNewConstMetric(c.batches, prometheus.CounterValue, float64(n), labels...)
+		buckets, sum := map[float64]uint64{}, uint64(0)
+		for b := range numBuckets - 1 {
+			sum += uint64(t.buckets[b].Load())
+			buckets[time.Duration(1<<(firstBucket+b)).Seconds()] = sum
+		}
+		sum += uint64(t.buckets[numBuckets-1].Load())
+		ch <- prometheus.MustNewConstHistogram(c.durations, sum, time.Duration(t.nanos.Load()).Seconds(), buckets, labels...)
 	}
 }

@@ -20,17 +20,20 @@ func (t *sinkTask) dispatchLoop(ctx context.Context, in <-chan *sinkUnit, order 
 	}()
 	idle := time.NewTicker(idleFlush)
 	defer idle.Stop()
+	t.building = t.meter.stages.track(stageBuildWait)
+	defer t.building.end()
 	for {
+		t.building.enter(stageBuildWait)
 		select {
 		case u, ok := <-in:
 			if !ok {
 				return t.flushIdle(ctx)
 			}
-			begin := time.Now()
+			t.meter.stages.queued(t.building.enter(stageDecode), u.left)
 			if err := t.decode(ctx, u); err != nil {
 				return err
 			}
-			t.meter.stage(stageDecode, time.Since(begin))
+			t.building.enter(stageTransform)
 			if err := t.dispatch(ctx, u, order); err != nil {
 				return err
 			}
@@ -130,9 +133,7 @@ func (t *sinkTask) setState(u *sinkUnit, cut int) {
 	u.state = u.state[:0]
 	if !t.whole {
 		for i := range u.msgs.List {
-			m := &u.msgs.List[i]
-			last := i+1 == len(u.msgs.List) || u.msgs.List[i+1].Partition != m.Partition || u.msgs.List[i+1].Topic != m.Topic
-			if last {
+			if m := &u.msgs.List[i]; lastOfRun(u.msgs.List, i) {
 				u.addState(partition{m.Topic, m.Partition}, offsets.Mark{Offset: m.Offset + 1})
 			}
 		}
@@ -288,6 +289,8 @@ func (t *sinkTask) barrier(ctx context.Context, u *sinkUnit, r *connect.Record) 
 
 // fence waits until all lanes have done what they were given.
 func (t *sinkTask) fence(ctx context.Context) error {
+	t.building.enter(stageHandOff)
+	defer t.building.enter(stageTransform)
 	reached := make(chan struct{}, t.lanes)
 	for _, w := range t.works {
 		select {
@@ -351,8 +354,16 @@ func (t *sinkTask) send(ctx context.Context, u *sinkUnit, lane int, records []co
 	if u != nil {
 		u.refs.Add(1)
 	}
+	w := laneWork{unit: u, records: records, state: state, left: time.Now()}
 	select {
-	case t.works[lane] <- laneWork{unit: u, records: records, state: state}:
+	case t.works[lane] <- w:
+		return nil
+	default: // the lane has no room
+	}
+	t.building.enter(stageHandOff)
+	defer t.building.enter(stageTransform)
+	select {
+	case t.works[lane] <- w:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -381,6 +392,8 @@ func (t *sinkTask) flushIdle(ctx context.Context) error {
 func (t *sinkTask) laneLoop(ctx context.Context, lane int) error {
 	var b connect.Batch
 	sink := t.sinks[lane]
+	writing := t.meter.stages.track(stageWriteWait)
+	defer writing.end()
 	for w := range t.works[lane] {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -390,11 +403,11 @@ func (t *sinkTask) laneLoop(ctx context.Context, lane int) error {
 			continue
 		}
 		b.Records, b.State = w.records, w.state
-		begin := time.Now()
+		t.meter.stages.queued(writing.enter(stageWrite), w.left)
 		if err := t.write(ctx, sink, &b); err != nil {
 			return err
 		}
-		t.meter.stage(stageWrite, time.Since(begin))
+		writing.enter(stageWriteWait)
 		if w.unit != nil {
 			t.release(w.unit)
 		}
@@ -439,12 +452,22 @@ func (t *sinkTask) finishLoop(ctx context.Context, order <-chan *sinkUnit, free 
 	unsaved := map[string]offsets.Position{}
 	tick := time.NewTicker(idleFlush)
 	defer tick.Stop()
+	saving := t.meter.stages.track(stageSaveWait)
+	defer saving.end()
+	save := func() error {
+		if len(unsaved) == 0 {
+			return nil
+		}
+		saving.enter(stageSave)
+		defer saving.enter(stageSaveWait)
+		return t.save(ctx, unsaved)
+	}
 	for u := range order {
 		for u.refs.Load() > 0 {
 			select {
 			case <-t.through:
 			case <-tick.C:
-				if err := t.save(ctx, unsaved); err != nil {
+				if err := save(); err != nil {
 					return err
 				}
 			case <-ctx.Done():
@@ -458,19 +481,16 @@ func (t *sinkTask) finishLoop(ctx context.Context, order <-chan *sinkUnit, free 
 		free <- u
 		select {
 		case <-tick.C:
-			if err := t.save(ctx, unsaved); err != nil {
+			if err := save(); err != nil {
 				return err
 			}
 		default:
 		}
 	}
-	return t.save(ctx, unsaved)
+	return save()
 }
 
 func (t *sinkTask) save(ctx context.Context, unsaved map[string]offsets.Position) error {
-	if len(unsaved) == 0 {
-		return nil
-	}
 	entries := make([]offsets.Entry, 0, len(unsaved))
 	for k, p := range unsaved {
 		entries = append(entries, offsets.Entry{Key: t.prefix + k, Pos: p})

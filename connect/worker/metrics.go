@@ -8,14 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/towline/towline/connect"
-)
-
-// Stages of a task, as metrics name them.
-const (
-	stageRead   = "read"
-	stageEncode = "encode"
-	stageDecode = "decode"
-	stageWrite  = "write"
+	"github.com/towline/towline/schema"
 )
 
 // Metrics are the numbers of all tasks of a worker, in Prometheus form. Safe
@@ -26,8 +19,6 @@ type Metrics struct {
 	bytes   *prometheus.CounterVec // connector task what
 	dead    *prometheus.CounterVec // connector task
 	dropped *prometheus.CounterVec // connector task reason
-	stages  *prometheus.CounterVec // connector task stage
-	batches *prometheus.CounterVec // connector task stage
 	starts  *prometheus.CounterVec // connector task
 	lag     *prometheus.GaugeVec   // connector task
 	tables  *prometheus.GaugeVec   // connector task state
@@ -50,8 +41,6 @@ func NewMetrics(reg *prometheus.Registry) *Metrics {
 		bytes:   counter("bytes_total", "Bytes read from the source or the log, and written to the log.", "what"),
 		dead:    counter("dead_letters_total", "Records written to the dead-letter topic."),
 		dropped: counter("dropped_records_total", "Records that a transform dropped.", "reason"),
-		stages:  counter("stage_seconds_total", "Time spent in each stage of a task; reading includes waiting for the source.", "stage"),
-		batches: counter("stage_batches_total", "Batches that went through each stage of a task.", "stage"),
 		starts:  counter("task_starts_total", "Times a task was started."),
 		gauges:  map[string]*prometheus.GaugeVec{},
 	}
@@ -101,12 +90,23 @@ type meter struct {
 	m      *Metrics
 	id     taskID
 	task   string
-	mu     sync.Mutex
-	stageT map[string]prometheus.Counter
-	stageN map[string]prometheus.Counter
-	tables map[string]prometheus.Counter // what and table
-	total  totals
+	stages *stages
+
+	mu        sync.Mutex
+	tables    map[tableCount]prometheus.Counter
+	lagGauge  prometheus.Gauge
+	bytesRead prometheus.Counter
+	total     totals
 }
+
+// tableCount is what is counted of the records of a table in one shape.
+type tableCount struct {
+	table *schema.Table
+	what  string
+}
+
+// maxTables bounds the shapes of tables whose counters a meter keeps at hand.
+const maxTables = 1 << 16
 
 // totals are the records that one task has handled in this process.
 type totals struct {
@@ -117,19 +117,7 @@ type totals struct {
 }
 
 func newMeter(m *Metrics, id taskID) *meter {
-	return &meter{m: m, id: id, task: itoa(id.task), stageT: map[string]prometheus.Counter{},
-		stageN: map[string]prometheus.Counter{}, tables: map[string]prometheus.Counter{}}
-}
-
-func (t *meter) stage(name string, d time.Duration) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.stageT[name] == nil {
-		t.stageT[name] = t.m.stages.WithLabelValues(t.id.connector, t.task, name)
-		t.stageN[name] = t.m.batches.WithLabelValues(t.id.connector, t.task, name)
-	}
-	t.stageT[name].Add(d.Seconds())
-	t.stageN[name].Inc()
+	return &meter{m: m, id: id, task: itoa(id.task), stages: newStages(), tables: map[tableCount]prometheus.Counter{}}
 }
 
 func (t *meter) read(b *connect.Batch) {
@@ -137,7 +125,10 @@ func (t *meter) read(b *connect.Batch) {
 	defer t.mu.Unlock()
 	t.total.Read += int64(len(b.Records))
 	t.count(b.Records, "read")
-	t.m.bytes.WithLabelValues(t.id.connector, t.task, "read").Add(float64(b.Size()))
+	if t.bytesRead == nil {
+		t.bytesRead = t.m.bytes.WithLabelValues(t.id.connector, t.task, "read")
+	}
+	t.bytesRead.Add(float64(b.Size()))
 }
 
 func (t *meter) written(b *connect.Batch, bytes int) {
@@ -182,13 +173,16 @@ func (t *meter) count(records []connect.Record, what string) {
 		for j < len(records) && records[j].Table == table {
 			j++
 		}
-		name := ""
-		if table != nil {
-			name = table.String()
-		}
-		key := what + "\x00" + name
+		key := tableCount{table, what}
 		c := t.tables[key]
 		if c == nil {
+			name := ""
+			if table != nil {
+				name = table.String()
+			}
+			if len(t.tables) >= maxTables {
+				clear(t.tables)
+			}
 			c = t.m.records.WithLabelValues(t.id.connector, t.task, name, what)
 			t.tables[key] = c
 		}
@@ -198,9 +192,14 @@ func (t *meter) count(records []connect.Record, what string) {
 }
 
 func (t *meter) lag(b *connect.Batch) {
-	if n := len(b.Records); n > 0 && b.Records[n-1].Time > 0 {
-		t.m.lag.WithLabelValues(t.id.connector, t.task).Set(time.Since(time.UnixMicro(b.Records[n-1].Time)).Seconds())
+	n := len(b.Records)
+	if n == 0 || b.Records[n-1].Time <= 0 {
+		return
 	}
+	if t.lagGauge == nil {
+		t.lagGauge = t.m.lag.WithLabelValues(t.id.connector, t.task)
+	}
+	t.lagGauge.Set(time.Since(time.UnixMicro(b.Records[n-1].Time)).Seconds())
 }
 
 func (t *meter) totals() totals {

@@ -56,6 +56,8 @@ type sinkTask struct {
 	// last; owned by the dispatching goroutine.
 	spreads map[[2]string]connect.Spread
 	buf     []byte
+	// building follows the dispatching goroutine.
+	building *track
 	// through is signalled when all lanes are through with a unit.
 	through chan struct{}
 }
@@ -71,6 +73,7 @@ type sinkUnit struct {
 	head  []connect.Record // where transactions stay whole: records up to
 	tail  []connect.Record // the last end of one, and those behind it
 	refs  atomic.Int32
+	left  time.Time // when it was handed over to the dispatching goroutine
 }
 
 // laneWork is what a lane does next: records to write and State to keep, or
@@ -80,6 +83,7 @@ type laneWork struct {
 	records []connect.Record
 	state   []offsets.Entry
 	fence   chan<- struct{}
+	left    time.Time // when it was handed over
 }
 
 // Run moves records until ctx ends or something fails.
@@ -238,6 +242,8 @@ func (t *sinkTask) pump(ctx context.Context) error {
 // readLoop reads messages into free units. It opens its reader anew when
 // topics have come that the task is to read.
 func (t *sinkTask) readLoop(ctx context.Context, free chan *sinkUnit, out chan<- *sinkUnit) error {
+	reading := t.meter.stages.track(stageRead)
+	defer reading.end()
 	for ctx.Err() == nil {
 		cursors, err := t.discover(ctx)
 		if err != nil {
@@ -247,7 +253,7 @@ func (t *sinkTask) readLoop(ctx context.Context, free chan *sinkUnit, out chan<-
 			sleep(ctx, topicsEvery)
 			continue
 		}
-		if err := t.readTopics(ctx, cursors, free, out); err != nil {
+		if err := t.readTopics(ctx, reading, cursors, free, out); err != nil {
 			return err
 		}
 	}
@@ -296,7 +302,7 @@ func (t *sinkTask) discover(ctx context.Context) ([]connect.Cursor, error) {
 
 // readTopics reads the partitions of cursors until ctx ends or there are
 // more of them.
-func (t *sinkTask) readTopics(ctx context.Context, cursors []connect.Cursor, free chan *sinkUnit, out chan<- *sinkUnit) error {
+func (t *sinkTask) readTopics(ctx context.Context, reading *track, cursors []connect.Cursor, free chan *sinkUnit, out chan<- *sinkUnit) error {
 	r, err := t.log.OpenReader(ctx, cursors)
 	if err != nil {
 		return fmt.Errorf("open reader: %w", err)
@@ -309,13 +315,14 @@ func (t *sinkTask) readTopics(ctx context.Context, cursors []connect.Cursor, fre
 	defer cancel()
 	for {
 		var u *sinkUnit
+		reading.enter(stageReadWait)
 		select {
 		case u = <-free:
 		case <-rctx.Done():
 			return nil
 		}
+		reading.enter(stageRead)
 		u.msgs.Reset()
-		begin := time.Now()
 		if err := r.Read(rctx, &u.msgs, sinkReadBytes); err != nil {
 			if rctx.Err() != nil {
 				free <- u
@@ -323,17 +330,23 @@ func (t *sinkTask) readTopics(ctx context.Context, cursors []connect.Cursor, fre
 			}
 			return fmt.Errorf("read from log: %w", err)
 		}
-		t.meter.stage(stageRead, time.Since(begin))
 		for i := range u.msgs.List {
-			m := &u.msgs.List[i]
-			t.next[partition{m.Topic, m.Partition}] = offsets.Mark{Offset: m.Offset + 1}
+			if m := &u.msgs.List[i]; lastOfRun(u.msgs.List, i) {
+				t.next[partition{m.Topic, m.Partition}] = offsets.Mark{Offset: m.Offset + 1}
+			}
 		}
+		u.left = time.Now()
 		select {
 		case out <- u:
 		case <-ctx.Done():
 			return nil
 		}
 	}
+}
+
+// lastOfRun reports whether another partition follows message i, or nothing.
+func lastOfRun(list []connect.Message, i int) bool {
+	return i+1 == len(list) || list[i+1].Partition != list[i].Partition || list[i+1].Topic != list[i].Topic
 }
 
 // watchTopics calls changed when the number of partitions to read is not n

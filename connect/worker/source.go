@@ -43,13 +43,16 @@ type sourceTask struct {
 	skip   uint64
 	topics map[string]int32
 	buf    []byte
+	// building follows the encoding goroutine.
+	building *track
 }
 
 // sourceUnit is one batch on its way round the ring.
 type sourceUnit struct {
 	batch connect.Batch
 	msgs  connect.Messages
-	seq   uint64 // highest of the batch's changes; 0: none
+	seq   uint64    // highest of the batch's changes; 0: none
+	left  time.Time // when it was handed over to the next stage
 }
 
 // Run moves changes until ctx ends, the source does (io.EOF), or something
@@ -117,7 +120,10 @@ func (t *sourceTask) pump(ctx context.Context) error {
 }
 
 func (t *sourceTask) readLoop(ctx context.Context, free <-chan *sourceUnit, out chan<- *sourceUnit) error {
+	reading := t.meter.stages.track(stageReadWait)
+	defer reading.end()
 	for {
+		reading.enter(stageReadWait)
 		var u *sourceUnit
 		select {
 		case u = <-free:
@@ -126,15 +132,15 @@ func (t *sourceTask) readLoop(ctx context.Context, free <-chan *sourceUnit, out 
 		}
 		u.batch.Reset()
 		u.msgs.Reset()
-		begin := time.Now()
+		reading.enter(stageRead)
 		if err := t.source.Read(ctx, &u.batch); err != nil {
 			if ctx.Err() != nil || err == io.EOF { // itself: a broken connection may wrap an EOF
 				return nil
 			}
 			return fmt.Errorf("read: %w", err)
 		}
-		t.meter.stage(stageRead, time.Since(begin))
 		t.meter.read(&u.batch)
+		u.left = time.Now()
 		select {
 		case out <- u:
 		case <-ctx.Done():
@@ -144,12 +150,14 @@ func (t *sourceTask) readLoop(ctx context.Context, free <-chan *sourceUnit, out 
 }
 
 func (t *sourceTask) encodeLoop(ctx context.Context, in <-chan *sourceUnit, out chan<- *sourceUnit) error {
+	t.building = t.meter.stages.track(stageBuildWait)
+	defer t.building.end()
 	for u := range in {
-		begin := time.Now()
+		t.meter.stages.queued(t.building.enter(stageTransform), u.left)
 		if err := t.encode(ctx, u); err != nil {
 			return err
 		}
-		t.meter.stage(stageEncode, time.Since(begin))
+		u.left = t.building.enter(stageBuildWait)
 		select {
 		case out <- u:
 		case <-ctx.Done():
@@ -170,6 +178,7 @@ func (t *sourceTask) encode(ctx context.Context, u *sourceUnit) error {
 	if err := t.route(ctx, &u.batch); err != nil {
 		return err
 	}
+	t.building.enter(stageEncode)
 	if err := t.converter.Encode(&u.msgs, &u.batch); err != nil {
 		if err = takeOut(&u.batch, err, t.deadRecord(ctx)); err != nil {
 			return fmt.Errorf("encode: %w", err)
@@ -262,14 +271,19 @@ func (t *sourceTask) appendLoop(ctx context.Context, in <-chan *sourceUnit, free
 	var units []*sourceUnit
 	var msgs []connect.Message
 	var entries []offsets.Entry
+	writing := t.meter.stages.track(stageWriteWait)
+	defer writing.end()
 	for u := range in {
+		now := writing.enter(stageWrite)
 		units = join(append(units[:0], u), in)
-		begin := time.Now()
+		for _, u := range units {
+			t.meter.stages.queued(now, u.left)
+		}
 		msgs, entries = t.collect(units, msgs[:0], entries[:0])
 		if err := t.log.Append(ctx, msgs, entries); err != nil { // invariant 1: data and position in one step
 			return fmt.Errorf("append to log: %w", err)
 		}
-		t.meter.stage(stageWrite, time.Since(begin))
+		writing.enter(stageCommit)
 		for _, u := range units {
 			t.meter.written(&u.batch, u.msgs.Size())
 			if u.batch.Pos != nil {
@@ -280,6 +294,7 @@ func (t *sourceTask) appendLoop(ctx context.Context, in <-chan *sourceUnit, free
 			}
 			free <- u
 		}
+		writing.enter(stageWriteWait)
 	}
 	return nil
 }

@@ -34,6 +34,10 @@ type ConnectorStatus struct {
 	LagSeconds float64 `json:"lag_seconds"`
 	// LagMessages is how many messages of its topics a sink has not done.
 	LagMessages int64 `json:"lag_messages"`
+	// Stages are how the task, the first one of several, spends its time, and
+	// Limit says in words which of them holds back the others.
+	Stages []StageStatus `json:"stages,omitempty"`
+	Limit  string        `json:"limit,omitempty"`
 }
 
 // Status returns what all connectors do. It asks the sources how far their
@@ -64,6 +68,7 @@ func (st *Status) add(s *supervisor, c ConnectorStatus) {
 
 func (w *Worker) connectorStatus(ctx context.Context, s *supervisor) ConnectorStatus {
 	c := ConnectorStatus{Name: s.id.connector, Type: "sink", Class: s.conn.Plugin.Name, Tasks: []TaskStatus{s.status()}, Records: s.meter.totals()}
+	c.Stages, c.Limit = s.meter.stages.status(time.Now(), s.conn.IsSource())
 	pos, marks, tables := s.prog.snapshot()
 	if s.conn.IsSource() {
 		c.Type = "source"
