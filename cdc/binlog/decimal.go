@@ -2,6 +2,7 @@ package binlog
 
 import (
 	"fmt"
+	"sync/atomic"
 
 	"github.com/towline/towline/schema"
 )
@@ -47,6 +48,20 @@ func newDecimalLayout(precision, scale int) decimalLayout {
 	}
 	l.addGroup(scale % 9)
 	return l
+}
+
+// storedLayouts has the layouts of decimals in JSON documents, each of which
+// says its own precision and scale, as far as any was met.
+var storedLayouts [maxStoredDigits + 1][maxStoredDigits + 1]atomic.Pointer[decimalLayout]
+
+func storedLayout(precision, scale int) *decimalLayout {
+	p := &storedLayouts[precision][scale]
+	if l := p.Load(); l != nil {
+		return l
+	}
+	l := newDecimalLayout(precision, scale)
+	p.Store(&l)
+	return &l
 }
 
 func (l *decimalLayout) addGroup(digits int) {

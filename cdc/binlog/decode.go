@@ -68,6 +68,17 @@ type decoder struct {
 	rendered int   // bytes written into the batch
 	seq      uint64
 	partial  *partialUpdate // of an event that is Partial
+	memos    [memos]memo
+}
+
+// memos is how many columns of a table have a memo.
+const memos = 4
+
+// memo is the last value of a column that was rendered. Most updates leave
+// such a column as it was, and rendering is dearer than all else.
+type memo struct {
+	body  []byte
+	value schema.Value
 }
 
 func (d *decoder) fault(err error) error {

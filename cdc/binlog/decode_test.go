@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/towline/towline/connect"
 	"github.com/towline/towline/schema"
@@ -385,4 +386,46 @@ func TestJSONDecimalsOfWholeGroups(t *testing.T) {
 			t.Errorf("%x gives %s, %v; want %s", c.doc, out, err, c.want)
 		}
 	}
+}
+
+// TestMemo: a rendered value is used again for the same bytes of the same
+// column, and only for them.
+func TestMemo(t *testing.T) {
+	d := decoder{batch: new(connect.Batch)}
+	a, b := &column{op: opJSON}, &column{op: opJSON, memo: 1}
+	none := &column{op: opJSON, memo: memos}
+	get := func(c *column, doc string) schema.Value {
+		t.Helper()
+		v, err := d.remember(c, []byte(doc))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want, _ := AppendJSON(nil, []byte(doc)); string(v.Bytes()) != string(want) {
+			t.Fatalf("%q gives %s, want %s", doc, v.Bytes(), want)
+		}
+		return v
+	}
+	same := func(v, w schema.Value) bool { return unsafe.SliceData(v.Bytes()) == unsafe.SliceData(w.Bytes()) }
+	abc, abd := "\x0c\x03abc", "\x0c\x03abd"
+	first := get(a, abc)
+	if !same(first, get(a, abc)) {
+		t.Error("the same document was rendered again")
+	}
+	if n := d.rendered; n != len(`"abc"`) {
+		t.Errorf("%d bytes were rendered", n)
+	}
+	if get(b, abd); !same(first, get(a, abc)) {
+		t.Error("another column took the place of a value")
+	}
+	if get(a, abd); same(first, get(a, abc)) {
+		t.Error("a value outlives the next one")
+	}
+	if same(get(none, abc), get(none, abc)) {
+		t.Error("a column without a memo has one")
+	}
+	get(a, "") // null, of an old server
+	if _, err := d.remember(a, []byte{jsonOpaque}); err == nil {
+		t.Error("a broken document passes")
+	}
+	get(a, abc)
 }

@@ -198,7 +198,7 @@ func (w *jsonWriter) decimal(b []byte) error {
 	if len(b) < 3 || b[0] < 1 || b[0] > maxStoredDigits || b[1] > b[0] {
 		return errJSON
 	}
-	l := newDecimalLayout(int(b[0]), int(b[1]))
+	l := storedLayout(int(b[0]), int(b[1]))
 	if len(b)-2 != l.size {
 		return errJSON
 	}

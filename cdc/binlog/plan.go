@@ -52,6 +52,7 @@ type column struct {
 	fracUnit uint32      // of a temporal value: microseconds of one unit of the fraction
 	mask     uint32      // covers a length of width bytes
 	pad      uint32      // length that a BINARY is filled up to
+	memo     uint8       // of opJSON and opText: which memo of the decoder; memos: none
 	decimal  *decimalLayout
 	text     *charset.Charset
 }
@@ -75,6 +76,7 @@ func NewPlan(m *TableMap, t *schema.Table) (*Plan, error) {
 		return nil, err
 	}
 	p := &Plan{table: t, logged: t, columns: make([]column, len(m.Columns)), key: t.Key, nulls: (len(m.Columns) + 7) / 8}
+	memo := uint8(0)
 	for i := range m.Columns {
 		c, err := compile(&m.Columns[i], &t.Columns[i])
 		if err != nil {
@@ -82,6 +84,9 @@ func NewPlan(m *TableMap, t *schema.Table) (*Plan, error) {
 		}
 		if c.width <= 8 {
 			c.shift, c.mask = 64-8*c.width, uint32(1<<(8*uint64(c.width))-1)
+		}
+		if c.memo = memo; (c.op == opJSON || c.op == opText) && memo < memos {
+			memo++
 		}
 		if c.op == opJSON {
 			c.document = uint16(p.documents)

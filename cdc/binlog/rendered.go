@@ -1,6 +1,7 @@
 package binlog
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"github.com/towline/towline/schema"
@@ -12,10 +13,8 @@ func (d *decoder) rare(c *column, fixed, body []byte) (schema.Value, error) {
 	switch c.op {
 	case opSkip, opSkipLong:
 		return schema.Value{}, nil
-	case opJSON:
-		return d.json(c, body)
-	case opText:
-		return d.text(c, body), nil
+	case opJSON, opText:
+		return d.remember(c, body)
 	case opBinary:
 		return d.binary(c, body)
 	case opWideDecimal:
@@ -27,6 +26,25 @@ func (d *decoder) rare(c *column, fixed, body []byte) (schema.Value, error) {
 	default:
 		return schema.MakeTimestamp(int64(binary.LittleEndian.Uint32(fixed))*1e6, 0), nil
 	}
+}
+
+// remember renders body, unless it is what the column had in the image before.
+func (d *decoder) remember(c *column, body []byte) (v schema.Value, err error) {
+	var m *memo
+	if int(c.memo) < len(d.memos) && d.partial == nil {
+		if m = &d.memos[c.memo]; m.value.Kind() != schema.Null && bytes.Equal(m.body, body) {
+			return m.value, nil
+		}
+	}
+	if c.op == opJSON {
+		v, err = d.json(c, body)
+	} else {
+		v = d.text(c, body)
+	}
+	if m != nil && err == nil {
+		m.body, m.value = body, v
+	}
+	return v, err
 }
 
 func (d *decoder) json(c *column, body []byte) (schema.Value, error) {
