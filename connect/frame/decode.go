@@ -8,6 +8,8 @@ import (
 	"slices"
 	"unsafe"
 
+	"github.com/klauspost/compress/s2"
+
 	"github.com/towline/towline/connect"
 	"github.com/towline/towline/schema"
 )
@@ -48,23 +50,25 @@ func (d *decoder) decode(dst *connect.Batch, src []connect.Message) error {
 
 // message appends the records of one message.
 func (d *decoder) message(dst *connect.Batch, m *connect.Message) error {
-	p := m.Value
-	if err := check(p); err != nil {
+	if err := check(m.Value); err != nil {
 		return err
 	}
-	count, i := uvarint(p, fixedSize)
+	p, err := body(dst, m.Value)
+	if err != nil {
+		return err
+	}
+	count, i := uvarint(p, 0)
 	ntabs, i := uvarint(p, i)
 	if i < 0 || ntabs > uint64(len(p)) {
 		return fmt.Errorf("corrupt frame: header: %w", errRecord)
 	}
-	i, err := d.readTables(p, i, int(ntabs))
-	if err != nil {
+	if i, err = d.readTables(p, i, int(ntabs)); err != nil {
 		return err
 	}
 	if count > uint64(len(p)-i)/2 { // a record has two bytes at least
 		return fmt.Errorf("corrupt frame: %d bytes cannot hold %d records", len(p)-i, count)
 	}
-	size, err := d.records(dst, m, i, int(count))
+	size, err := d.records(dst, m, p, i, int(count))
 	dst.Grow(size)
 	return err
 }
@@ -80,11 +84,36 @@ func check(p []byte) error {
 	if want, got := binary.LittleEndian.Uint32(p[4:]), crc32.Checksum(p[coveredOff:], castagnoli); want != got {
 		return fmt.Errorf("corrupt frame: checksum is %08x, not %08x", got, want)
 	}
-	if p[coveredOff] != 0 {
+	if p[coveredOff]&^knownFlags != 0 {
 		return fmt.Errorf("frame has flags %#x, which this build does not know; a newer one is needed", p[coveredOff])
 	}
 	return nil
 }
+
+// body returns what follows the flags of a frame, in dst's memory if it was
+// compressed.
+func body(dst *connect.Batch, v []byte) ([]byte, error) {
+	p := v[fixedSize:]
+	if v[coveredOff]&flagPacked == 0 {
+		return p, nil
+	}
+	n, err := s2.DecodedLen(p)
+	if err != nil || n > maxPacked {
+		return nil, fmt.Errorf("corrupt frame: %d bytes of body are no block of at most %d", len(p), maxPacked)
+	}
+	room := n
+	if n > keptRoom { // few sizes, so that the batch finds them again
+		room = maxPacked
+	}
+	out, err := s2.Decode(dst.Alloc(room), p)
+	if err != nil {
+		return nil, fmt.Errorf("corrupt frame: its body: %w", err)
+	}
+	return out, nil
+}
+
+// keptRoom is what a batch has room for without a chunk of its own.
+const keptRoom = 64 << 10
 
 // readTables reads the frame's tables into d.frame.
 func (d *decoder) readTables(p []byte, i, n int) (int, error) {
@@ -109,10 +138,9 @@ func (d *decoder) readTables(p []byte, i, n int) (int, error) {
 	return i, nil
 }
 
-// records reads n records, which must end where the frame does, and returns
-// the bytes that they point to.
-func (d *decoder) records(dst *connect.Batch, m *connect.Message, i, n int) (size int, err error) {
-	p := m.Value
+// records reads n records from i in the body p on, which must end where p
+// does, and returns the bytes that they point to.
+func (d *decoder) records(dst *connect.Batch, m *connect.Message, p []byte, i, n int) (size int, err error) {
 	dst.Records = slices.Grow(dst.Records, n)
 	var l last
 	values := 0

@@ -1,18 +1,27 @@
 // Package frame is the converter between our own ends: a compact binary form
 // of a batch. A message holds all records of one partition that a batch has,
 // up to about MaxSize bytes, and is self-contained: it carries the tables of
-// its records.
+// its records. It is compressed here, where that is done once, and not by the
+// log, which would write all of it to its write-ahead log first.
 //
 // # Layout
 //
 // Fixed numbers are little-endian. uv is an unsigned varint, zz a varint of a
 // zigzag-coded signed number, str a uv length and that many bytes.
 //
-//	frame    +-------+---------+--------+-------+----------+---------+-----------+------------+
-//	         | magic | version | crc32c | flags | #records | #tables | tables... | records... |
-//	         | "TWF" |    1    |   4    | 1 (0) |    uv    |   uv    |           |            |
-//	         +-------+---------+--------+-------+----------+---------+-----------+------------+
-//	                                    |<----------------- crc32c covers this -------------->|
+//	frame    +-------+---------+--------+-------+------+
+//	         | magic | version | crc32c | flags | body |
+//	         | "TWF" |    1    |   4    |   1   |      |
+//	         +-------+---------+--------+-------+------+
+//	                                    |<- crc32c ->|
+//
+//	flags    bit 0: the body is one block of S2, which unpacks to at most
+//	         MaxSize + 64 bytes; the other bits are 0
+//
+//	body     +----------+---------+-----------+------------+
+//	         | #records | #tables | tables... | records... |
+//	         |    uv    |   uv    |           |            |
+//	         +----------+---------+-----------+------------+
 //
 //	table    +----+----------------------+
 //	         | id | form                 |   form: schema.AppendTable
@@ -73,7 +82,8 @@
 // # Ownership
 //
 // Encode copies everything; messages own their memory. Decode does not copy:
-// bytes in rows and headers' values point into the message. File names, tags
+// bytes in rows and headers' values point into the message, or into the memory
+// of the batch if the message was compressed. File names, tags
 // and header keys are interned and may outlive both, tables are cached and
 // shared. Warm, neither allocates.
 //
@@ -86,7 +96,8 @@
 // Decode leaves out the messages that it cannot read and returns a
 // *connect.BatchError that lists them: what is corrupt and where, or the
 // version if the frame is of a newer one. It trusts no length: corrupt or
-// hostile input neither panics nor allocates out of proportion to its size.
+// hostile input neither panics nor allocates out of proportion to its size,
+// or to MaxSize if it is compressed.
 // Encode fails for records that break the contract, such as a row that does
 // not fit its table.
 package frame

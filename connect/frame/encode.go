@@ -6,6 +6,8 @@ import (
 	"hash/crc32"
 	"slices"
 
+	"github.com/klauspost/compress/s2"
+
 	"github.com/towline/towline/connect"
 	"github.com/towline/towline/schema"
 )
@@ -24,6 +26,8 @@ type encoder struct {
 	buf     []byte // records of the frame; len is cap, at is the end
 	at      int
 	tabs    []byte // tables of the frame
+	body    []byte // a whole frame, before it is compressed
+	plain   bool   // nothing is compressed; tests
 	ntabs   int
 	frame   uint64 // number of the frame, for table.frame
 	last    last
@@ -93,18 +97,41 @@ func (e *encoder) begin() {
 
 // flush ends the frame and puts it into dst; r is its last record.
 func (e *encoder) flush(dst *connect.Messages, r *connect.Record, count int) {
-	var head [fixedSize + 2*binary.MaxVarintLen64]byte
-	copy(head[:], magic)
-	head[len(magic)] = version
-	n := putUvarint(head[:], fixedSize, uint64(count))
-	n = putUvarint(head[:], n, uint64(e.ntabs))
-	v := dst.Alloc(n + len(e.tabs) + e.at)
-	copy(v, head[:n])
-	copy(v[n:], e.tabs)
-	copy(v[n+len(e.tabs):], e.buf[:e.at])
+	var counts [2 * binary.MaxVarintLen64]byte
+	n := putUvarint(counts[:], 0, uint64(count))
+	n = putUvarint(counts[:], n, uint64(e.ntabs))
+	size := n + len(e.tabs) + e.at
+	var v []byte
+	if size >= minPacked && size <= maxPacked && !e.plain {
+		e.body = append(append(append(e.body[:0], counts[:n]...), e.tabs...), e.buf[:e.at]...)
+		v = pack(dst, e.body)
+	} else {
+		v = dst.Alloc(fixedSize + size)
+		v[coveredOff] = 0
+		at := fixedSize + copy(v[fixedSize:], counts[:n])
+		at += copy(v[at:], e.tabs)
+		copy(v[at:], e.buf[:e.at])
+	}
+	copy(v, magic)
+	v[len(magic)] = version
 	binary.LittleEndian.PutUint32(v[4:], crc32.Checksum(v[coveredOff:], castagnoli))
 	m := dst.Add()
 	m.Topic, m.Partition, m.Count, m.Time, m.Value = r.Topic, r.Partition, int32(count), r.Time, v
+}
+
+// pack returns a frame in dst's memory with room for magic, version and
+// checksum, whose body is compressed if that saves something.
+func pack(dst *connect.Messages, body []byte) []byte {
+	most := s2.MaxEncodedLen(len(body))
+	v := dst.Scratch(fixedSize + most)
+	v = v[:fixedSize+most]
+	out := s2.Encode(v[fixedSize:], body)
+	v[coveredOff] = flagPacked
+	if len(out) > len(body)-len(body)/8 {
+		v[coveredOff] = 0
+		out = v[fixedSize : fixedSize+copy(v[fixedSize:], body)]
+	}
+	return dst.Use(v[:fixedSize+len(out)])
 }
 
 // room makes buf have n bytes after at.

@@ -14,8 +14,22 @@ const MaxSize = 256 << 10
 const (
 	magic      = "TWF"
 	version    = 1
-	fixedSize  = 9 // of the header up to the counts
+	fixedSize  = 9 // of the header up to the body
 	coveredOff = 8 // where what the checksum covers begins
+)
+
+// Flags of a frame.
+const (
+	flagPacked = 1 << iota // what follows the flags is one block of S2
+	knownFlags = 1<<iota - 1
+)
+
+// Bodies of these sizes are compressed. Smaller ones have little to gain. Of
+// larger ones, which hold one huge record, a broken or hostile block of a few
+// bytes could say that it unpacks to any size.
+const (
+	minPacked = 256
+	maxPacked = MaxSize + 64
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	sourceUnits = 6        // units in a source's ring
-	joinUnits   = 4        // the most units that one append joins
+	sourceUnits = 16       // units in a source's ring
+	joinUnits   = 8        // the most units that one append joins
 	joinBytes   = 16 << 20 // the most message bytes that one append joins
 )
 
