@@ -19,6 +19,7 @@ const (
 	OpDelete   Op = 'd' // Before.
 	OpTruncate Op = 't' // all rows of Table are gone (TRUNCATE, DROP). No rows.
 	OpSchema   Op = 's' // from here on the rows of Table look like this. No rows.
+	OpMessage  Op = 'm' // no row, but a message for people and programs: see Message.
 )
 
 // HasRow reports whether records of this op are about one row.
@@ -57,7 +58,7 @@ type Record struct {
 	Before schema.Row // nil where the op has none
 	After  schema.Row // nil where the op has none
 	// Seq counts the row changes of one source: a replayed change has the
-	// same Seq. Its high 16 bits are an epoch, which rises when the server
+	// same Seq, and both halves of a moved row may have one. Its high 16 bits are an epoch, which rises when the server
 	// behind the source changes. A Read has the Seq of the last change before
 	// it, since its row is as of there.
 	Seq uint64
@@ -101,6 +102,7 @@ type Origin struct {
 	// most servers.
 	Time     int64
 	Snapshot bool
+	Query    string // the statement, where the source tells it
 }
 
 // AppendGTID appends the transaction's GTID as the server writes it

@@ -20,13 +20,20 @@ const (
 // Config says how a Source copies.
 type Config struct {
 	Mode       Mode
-	Threads    int   // chunk readers
-	ChunkBytes int   // aimed at for one chunk
-	MaxBytes   int64 // of rows waiting in windows
-	FetchRows  int   // most rows of one chunk; 0: no bound but bytes
-	NoLocks    bool  // never lock, not even a table without a key
-	// Edit changes each batch before Read returns it; nil: nothing.
-	Edit func(*connect.Batch) error
+	Threads    int    // chunk readers
+	ChunkBytes int    // aimed at for one chunk
+	MaxBytes   int64  // of rows waiting in windows
+	FetchRows  int    // most rows of one chunk; 0: no bound but bytes
+	NoLocks    bool   // never lock, not even a table without a key
+	Editor     Editor // nil: none
+}
+
+// Editor has the last word on what Read returns.
+type Editor interface {
+	// Reset is called by Open.
+	Reset()
+	// Edit changes a batch. It may take out all of it but its Pos.
+	Edit(*connect.Batch) error
 }
 
 // The names of the options.

@@ -79,6 +79,9 @@ func (s *Source) Open(ctx context.Context, from offsets.Position, state []offset
 	if err != nil {
 		return err
 	}
+	if s.cfg.Editor != nil {
+		s.cfg.Editor.Reset()
+	}
 	w := newWeaver(s.cfg, s.changes, s.env)
 	if err := w.load(own, from == nil); err != nil {
 		return errors.Join(err, s.changes.Close())
@@ -161,10 +164,10 @@ func (s *Source) running() *run {
 // Read implements connect.Source.
 func (s *Source) Read(ctx context.Context, b *connect.Batch) error {
 	for {
-		if err := s.read(ctx, b); err != nil || s.cfg.Edit == nil {
+		if err := s.read(ctx, b); err != nil || s.cfg.Editor == nil {
 			return err
 		}
-		if err := s.cfg.Edit(b); err != nil {
+		if err := s.cfg.Editor.Edit(b); err != nil {
 			return err
 		}
 		if len(b.Records) > 0 || b.Pos != nil {

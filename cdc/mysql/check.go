@@ -74,6 +74,9 @@ func (c *checker) log(ctx context.Context) (err error) {
 	c.want("binlog_row_image", "FULL", true, "rows in the log lack columns, which stops their tables")
 	c.want("binlog_row_metadata", "FULL", false, "column names are not in the log and are followed through every DDL statement instead")
 	c.want("log_replica_updates", "ON", false, "what this server replicates from another one is not in its log")
+	if c.s.query {
+		c.want("binlog_rows_query_log_events", "ON", false, "changes do not have the statement that made them, which "+optQuery+" asks for")
+	}
 	c.gtids()
 	c.expiry()
 	return nil

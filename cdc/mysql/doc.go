@@ -45,6 +45,10 @@
 // the server knows. Options that do not hold for a table are an error of Open,
 // or stop the table if a statement makes them so.
 //
+// Beside rows there are messages (connect.OpMessage). The Editor makes those of
+// transactions and heartbeats, from what is left of the stream when it is
+// edited; the sequencer makes those of DDL statements.
+//
 // # Ownership
 //
 // Values alias the slab that their event was read into. A slab is never

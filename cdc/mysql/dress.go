@@ -1,10 +1,12 @@
 package mysql
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/towline/towline/connect"
 	"github.com/towline/towline/schema"
@@ -12,7 +14,7 @@ import (
 
 // Editor makes of the records of a stream, with its snapshot woven in, what
 // the options want to be seen of them: values are masked, rows have the key of
-// their messages, and operations are skipped. Until there rows are known by
+// their messages, operations are skipped, and messages come beside the rows. Until there rows are known by
 // the keys of their tables, which only the server's own values can be. It
 // belongs to one goroutine.
 type Editor struct {
@@ -22,6 +24,19 @@ type Editor struct {
 	dresses map[*schema.Table]*dress
 	last    *schema.Table
 	lastOf  *dress
+
+	// What goes beside the tables.
+	metadata         bool // of transactions
+	ledger           ledger
+	transactionTopic string
+	interval         time.Duration // of heartbeats; 0: none
+	beat             time.Time
+	heartbeatTopic   string
+	heartbeatKey     []byte
+	seq              uint64
+	named            *schema.Table // of which nameOf is the name
+	nameOf           string
+	records          []connect.Record
 }
 
 // NewEditor returns the Editor of a source's options.
@@ -36,8 +51,15 @@ func NewEditor(cfg connect.Config, env connect.Env) (*Editor, error) {
 			e.skipped[op[0]] = true
 		}
 	}
+	prefix, delimiter := cfg.String(optPrefix), cmp.Or(cfg.String(optDelimiter), ".")
+	e.metadata, e.transactionTopic = cfg.Bool(optMetadata), prefix+delimiter+cmp.Or(cfg.String(optTransactionTopic), "transaction")
+	e.interval, e.heartbeatTopic = cfg.Millis(optHeartbeat), cfg.String(optHeartbeatPrefix)+delimiter+prefix
+	e.heartbeatKey = append(appendJSON([]byte(`{"serverName":`), prefix), '}')
 	return e, nil
 }
+
+// Reset is called when the stream begins anew, from a position.
+func (e *Editor) Reset() { e.ledger.open = false }
 
 // dress is how records of one table are shown.
 type dress struct {
@@ -51,8 +73,14 @@ const maxDresses = 8192
 // Edit changes b in place.
 func (e *Editor) Edit(b *connect.Batch) error {
 	e.skip(b)
+	if e.metadata {
+		e.transactions(b)
+	}
 	for i := range b.Records {
 		r := &b.Records[i]
+		if r.Op == connect.OpMessage {
+			continue
+		}
 		if r.Table != e.last {
 			d, err := e.dress(r.Table)
 			if err != nil {
@@ -66,6 +94,7 @@ func (e *Editor) Edit(b *connect.Batch) error {
 			m.apply(b, r.After)
 		}
 	}
+	e.heartbeat(b)
 	return nil
 }
 

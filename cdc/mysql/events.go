@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"strings"
 
 	"github.com/towline/towline/cdc/binlog"
 	"github.com/towline/towline/connect"
@@ -249,7 +250,9 @@ func (q *sequencer) inside(ctx context.Context, h *binlog.Header, event, body []
 			err = q.xaPrepare(ctx, h, id)
 		}
 		done = true
-	case t == binlog.RowsQueryEvent, t == binlog.IgnorableEvent, t == binlog.TransactionContext, t == binlog.ViewChangeEvent:
+	case t == binlog.RowsQueryEvent:
+		q.rowsQuery(body)
+	case t == binlog.IgnorableEvent, t == binlog.TransactionContext, t == binlog.ViewChangeEvent:
 	case t == binlog.IncidentEvent:
 		err = q.incident(body)
 	case t.IsStatement():
@@ -317,6 +320,14 @@ func (q *sequencer) rows(ctx context.Context, h *binlog.Header, event, body []by
 		return nil
 	}
 	return q.add(ctx, task{rows: ev, event: event, format: f, plan: t.plan, topic: t.topic}, h, len(body))
+}
+
+// rowsQuery takes note of the statement whose rows come next. A byte in front
+// of it is of no use.
+func (q *sequencer) rowsQuery(body []byte) {
+	if q.s.query && len(body) > 1 {
+		q.tx.query = strings.ToValidUTF8(string(body[1:]), "\ufffd")
+	}
 }
 
 // touch notes that t has rows in the transaction.

@@ -15,36 +15,42 @@ import (
 
 // Names of the options.
 const (
-	optHost          = "database.hostname"
-	optPort          = "database.port"
-	optUser          = "database.user"
-	optPassword      = "database.password"
-	optServerID      = "database.server.id"
-	optSSLMode       = "database.ssl.mode"
-	optSSLCA         = "database.ssl.ca"
-	optSSLCert       = "database.ssl.cert"
-	optSSLKey        = "database.ssl.key"
-	optPrefix        = "topic.prefix"
-	optDelimiter     = "topic.delimiter"
-	optGuardMax      = "guardrail.collections.max"
-	optGuardAction   = "guardrail.collections.limit.action"
-	optFailures      = "event.processing.failure.handling.mode"
-	optConversion    = "event.converting.failure.handling.mode"
-	optInconsistent  = "inconsistent.schema.handling.mode"
-	optLayout        = "topic.layout"
-	optDBInclude     = "database.include.list"
-	optDBExclude     = "database.exclude.list"
-	optTableInclude  = "table.include.list"
-	optTableExclude  = "table.exclude.list"
-	optColumnInclude = "column.include.list"
-	optColumnExclude = "column.exclude.list"
-	optKeys          = "message.key.columns"
-	optSkipped       = "skipped.operations"
-	optTimeout       = "connect.timeout.ms"
-	optHeartbeat     = "heartbeat.interval.ms"
-	optTombstones    = "tombstones.on.delete"
-	optSchemas       = "include.schema.changes"
-	optNetWrite      = "binlog.net.write.timeout"
+	optHost             = "database.hostname"
+	optPort             = "database.port"
+	optUser             = "database.user"
+	optPassword         = "database.password"
+	optServerID         = "database.server.id"
+	optSSLMode          = "database.ssl.mode"
+	optSSLCA            = "database.ssl.ca"
+	optSSLCert          = "database.ssl.cert"
+	optSSLKey           = "database.ssl.key"
+	optPrefix           = "topic.prefix"
+	optDelimiter        = "topic.delimiter"
+	optGuardMax         = "guardrail.collections.max"
+	optGuardAction      = "guardrail.collections.limit.action"
+	optFailures         = "event.processing.failure.handling.mode"
+	optConversion       = "event.converting.failure.handling.mode"
+	optInconsistent     = "inconsistent.schema.handling.mode"
+	optLayout           = "topic.layout"
+	optDBInclude        = "database.include.list"
+	optDBExclude        = "database.exclude.list"
+	optTableInclude     = "table.include.list"
+	optTableExclude     = "table.exclude.list"
+	optColumnInclude    = "column.include.list"
+	optColumnExclude    = "column.exclude.list"
+	optKeys             = "message.key.columns"
+	optSkipped          = "skipped.operations"
+	optTimeout          = "connect.timeout.ms"
+	optLogHeartbeat     = "binlog.heartbeat.interval.ms"
+	optHeartbeatPrefix  = "topic.heartbeat.prefix"
+	optActionQuery      = "heartbeat.action.query"
+	optMetadata         = "provide.transaction.metadata"
+	optTransactionTopic = "topic.transaction"
+	optQuery            = "include.query"
+	optHeartbeat        = "heartbeat.interval.ms"
+	optTombstones       = "tombstones.on.delete"
+	optSchemas          = "include.schema.changes"
+	optNetWrite         = "binlog.net.write.timeout"
 )
 
 const (
@@ -127,14 +133,26 @@ func topicOptions() []connect.Option {
 		{Name: optTombstones, Type: connect.TypeBoolean, Default: "true", Importance: connect.Medium, Group: groupTopics,
 			Doc: "Whether a delete is followed by a message without a value. For converters that write one message per record."},
 		{Name: optSchemas, Type: connect.TypeBoolean, Default: "false", Importance: connect.Low, Group: groupTopics,
-			Doc: "Whether DDL statements get a topic of their own. Only `false` is supported; changes of shape are always part of each table's topic."},
+			Doc: "Whether each DDL statement on captured databases is told in a message to the topic `topic.prefix`, in Debezium's form: `databaseName`, `ddl`, and the tables as they are then in `tableChanges`. Sinks for rows pass such messages over; changes of shape are always part of each table's topic too."},
+		{Name: optMetadata, Type: connect.TypeBoolean, Default: "false", Importance: connect.Low, Group: groupTopics,
+			Doc: "Whether the begin and the end of each transaction with captured changes are told in messages to the topic of `topic.transaction`, the end with the number of changes of each table, and each change says in `transaction` which number it has in its transaction and in its table."},
+		{Name: optTransactionTopic, Type: connect.TypeString, Default: "transaction", Importance: connect.Low, Group: groupTopics, Check: checkPrefix,
+			Doc: "The end of the name of the topic for `provide.transaction.metadata`, behind `topic.prefix` and `topic.delimiter`."},
+		{Name: optQuery, Type: connect.TypeBoolean, Default: "false", Importance: connect.Low, Group: groupTopics,
+			Doc: "Whether changes have the statement that made them, in `source.query`. The server must write it: `SET PERSIST binlog_rows_query_log_events = ON`. Not together with masks and lists of columns, since statements hold values."},
+		{Name: optHeartbeat, Type: connect.TypeInt, Default: "0", Min: 0, Max: 1 << 30, Importance: connect.Low, Group: groupTopics,
+			Doc: "Milliseconds after which a heartbeat is written to the topic `topic.heartbeat.prefix.topic.prefix`, also when nothing changes; 0 writes none. Positions move on without. It is not kept more closely than a second."},
+		{Name: optHeartbeatPrefix, Type: connect.TypeString, Default: "__debezium-heartbeat", Importance: connect.Low, Group: groupTopics, Check: checkPrefix,
+			Doc: "What the name of the topic for heartbeats begins with."},
+		{Name: optActionQuery, Type: connect.TypeString, Importance: connect.Low, Group: groupTopics,
+			Doc: "A statement to execute on the source every `heartbeat.interval.ms`, such as an update of a table that shows how far targets are behind. The user needs the privileges for it."},
 	}
 }
 
 func tuningOptions() []connect.Option {
 	return []connect.Option{
-		{Name: optHeartbeat, Type: connect.TypeInt, Default: "1000", Min: 0, Max: 3600_000, Importance: connect.Low, Group: groupTuning,
-			Doc: "Milliseconds of silence after which the server sends a sign of life. Three times that without any, but at least 3 seconds, is a lost connection. 0 is the default."},
+		{Name: optLogHeartbeat, Type: connect.TypeInt, Default: "1000", Min: 1, Max: 3600_000, Importance: connect.Low, Group: groupTuning,
+			Doc: "Milliseconds of silence after which the server sends a sign of life. Three times that without any, but at least 3 seconds, is a lost connection."},
 		{Name: optNetWrite, Type: connect.TypeInt, Default: "3600", Min: 1, Max: 31536000, Importance: connect.Low, Group: groupTuning,
 			Doc: "Seconds that the server waits for this reader to take what it sent."},
 	}
@@ -188,8 +206,20 @@ func Validate(cfg connect.Config) (faults []connect.Fault) {
 		key, text, _ := strings.Cut(err.Error(), ": ")
 		faults = append(faults, connect.Fault{Key: key, Text: text})
 	}
-	if cfg.Bool(optSchemas) {
-		faults = append(faults, connect.Fault{Key: optSchemas, Text: "a topic of DDL statements is not supported; leave it false, changes of shape are in each table's topic"})
+	if cfg.Bool(optQuery) {
+		for _, o := range []string{optColumnInclude, optColumnExclude} {
+			if len(cfg.List(o)) > 0 {
+				faults = append(faults, connect.Fault{Key: optQuery, Text: "shows statements, which hold the values that " + o + " leaves out; leave one of them out"})
+			}
+		}
+		for _, o := range []string{optMask, optTruncate, optHash, optHashV2} {
+			if len(cfg.Family(o)) > 0 {
+				faults = append(faults, connect.Fault{Key: optQuery, Text: "shows statements, which hold the values that " + o + " masks; leave one of them out"})
+			}
+		}
+	}
+	if cfg.String(optActionQuery) != "" && cfg.Int(optHeartbeat) == 0 {
+		faults = append(faults, connect.Fault{Key: optActionQuery, Text: "needs " + optHeartbeat + ", which says how often"})
 	}
 	for _, o := range []string{optSSLCA, optSSLCert, optSSLKey} {
 		if f := cfg.String(o); f != "" {
@@ -214,6 +244,10 @@ type settings struct {
 	filter         *filter
 	topics         topics
 	guard          guardrail
+	query          bool   // records have their statement
+	schemaChanges  bool   // DDL is told in messages
+	action         string // to execute now and then
+	actionEvery    time.Duration
 	connector      string
 	log            *slog.Logger
 	noReread       bool          // see Source.NoReread
@@ -232,8 +266,10 @@ func newSettings(cfg connect.Config) (*settings, error) {
 		serverID: uint32(cfg.Int(optServerID)),
 		sslMode:  strings.ToLower(cfg.String(optSSLMode)),
 		ca:       cfg.String(optSSLCA), cert: cfg.String(optSSLCert), key: cfg.String(optSSLKey),
-		timeout: cfg.Millis(optTimeout), heartbeat: cfg.Millis(optHeartbeat), netWrite: cfg.Int(optNetWrite),
-		filter:    f,
+		timeout: cfg.Millis(optTimeout), heartbeat: cfg.Millis(optLogHeartbeat), netWrite: cfg.Int(optNetWrite),
+		filter: f,
+		query:  cfg.Bool(optQuery), schemaChanges: cfg.Bool(optSchemas),
+		action: cfg.String(optActionQuery), actionEvery: cfg.Millis(optHeartbeat),
 		guard:     guardrail{most: int(cfg.Int(optGuardMax)), fail: strings.EqualFold(cfg.String(optGuardAction), "fail")},
 		topics:    topics{prefix: cfg.String(optPrefix), delimiter: cfg.String(optDelimiter), single: strings.EqualFold(cfg.String(optLayout), "single")},
 		connector: cfg.Name(), log: slog.New(slog.DiscardHandler), maxPos: 1 << 32, commitWait: 10 * time.Second,
@@ -241,9 +277,6 @@ func newSettings(cfg connect.Config) (*settings, error) {
 	s.guard.log = s.log
 	if s.topics.delimiter == "" {
 		s.topics.delimiter = "."
-	}
-	if s.heartbeat == 0 {
-		s.heartbeat = time.Second
 	}
 	if s.serverID == 0 {
 		s.serverID = defaultServerID(cfg.Name())

@@ -136,12 +136,23 @@ func (q *sequencer) define(ctx context.Context, h *binlog.Header, s *binlog.Quer
 	if s.ErrorCode != 0 {
 		return q.unclear(st.Tables, s, text, fmt.Errorf("it failed half way with error %d", s.ErrorCode))
 	}
-	for _, o := range ddl.Apply(st, q.shapes) {
-		if err := q.outcome(ctx, h, &o, text); err != nil {
+	outcomes := ddl.Apply(st, q.shapes)
+	were := map[tableName]bool{}
+	for i := range outcomes {
+		n := tableName{outcomes[i].Name.Database, outcomes[i].Name.Table}
+		were[n] = q.shapes.table(n) != nil
+	}
+	for i := range outcomes {
+		if err := q.outcome(ctx, h, &outcomes[i], text); err != nil {
 			return err
 		}
 	}
 	q.retarget()
+	if q.s.schemaChanges {
+		if err := q.announce(ctx, h, outcomes, were, text); err != nil {
+			return err
+		}
+	}
 	return q.s.guard.check(len(q.tables))
 }
 

@@ -59,6 +59,7 @@ type transaction struct {
 	thread uint32    // connection that made it
 	began  bool      // its BEGIN has come
 	xa     *prepared // of an XA transaction: its rows so far
+	query  string    // the statement that the rows are of
 	tasks  int       // of it, in all jobs
 	hit    []*target // captured tables with rows in it
 }
@@ -270,7 +271,7 @@ func (q *sequencer) advance() {
 // add appends a task of the open transaction to the current job.
 func (q *sequencer) add(ctx context.Context, t task, h *binlog.Header, size int) error {
 	t.at = place{server: h.ServerID, thread: q.tx.thread, sid: q.tx.gtid.SID, tag: q.tx.gtid.Tag, gno: q.tx.gtid.GNO,
-		file: q.file, pos: q.offset, time: int64(h.Timestamp) * 1e6}
+		file: q.file, pos: q.offset, time: int64(h.Timestamp) * 1e6, query: q.tx.query}
 	t.commit = q.tx.commit
 	q.cur.tasks = append(q.cur.tasks, t)
 	q.cur.bytes += size

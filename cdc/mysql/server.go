@@ -16,7 +16,7 @@ import (
 type facts map[string]string
 
 var factNames = []string{"version", "version_comment", "server_uuid", "server_id", "log_bin", "binlog_format", "binlog_row_image",
-	"binlog_row_metadata", "gtid_mode", "enforce_gtid_consistency", "binlog_expire_logs_seconds",
+	"binlog_row_metadata", "binlog_rows_query_log_events", "gtid_mode", "enforce_gtid_consistency", "binlog_expire_logs_seconds",
 	"binlog_order_commits", "expire_logs_days", "binlog_transaction_compression", "lower_case_table_names", "character_set_server",
 	"collation_server", "binlog_checksum", "innodb_native_foreign_keys", "log_replica_updates", "log_slave_updates"}
 

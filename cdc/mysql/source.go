@@ -69,8 +69,9 @@ func New(cfg connect.Config, env connect.Env) (*Source, error) {
 		return nil, err
 	}
 	if env.Logger != nil {
-		s.log, s.guard.log = env.Logger, env.Logger
+		s.log = env.Logger
 	}
+	s.guard.log = s.log
 	return &Source{settings: s, env: env}, nil
 }
 
@@ -212,6 +213,9 @@ func (s *Source) start(db *sql.DB, d *dump, skipTo uint64, pos position, sh *sha
 	r.wg.Go(func() { d.read(ctx, units, spare) })
 	r.wg.Go(func() { q.run(ctx, units, spare) })
 	startDecoders(&r.wg, decoders, work)
+	if s.settings.action != "" {
+		r.wg.Go(func() { s.act(ctx, db) })
+	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -70,6 +70,7 @@ type place struct {
 	file           string
 	pos            uint64
 	time           int64
+	query          string
 }
 
 // task is one step of a job: a row event, or a mark.
@@ -87,6 +88,10 @@ type task struct {
 	op    connect.Op
 	flags connect.Flags
 	table *schema.Table
+
+	// Of one that is a message.
+	kind       connect.Kind
+	key, value []byte
 }
 
 // failure is a row event that could not be decoded.
@@ -157,13 +162,16 @@ func (d damaged) Unwrap() error { return d.error }
 func (t *task) mark(b *connect.Batch) {
 	r := b.Add()
 	r.Op, r.Flags, r.Table, r.Topic = t.op, t.flags, t.table, t.topic
+	if t.op == connect.OpMessage {
+		r.SetMessage(b, t.kind, t.key, t.value)
+	}
 	r.Time, r.Origin = t.commit, t.origin(b)
 }
 
 func (t *task) origin(b *connect.Batch) *connect.Origin {
 	o := b.NewOrigin()
 	o.ServerID, o.Thread, o.SID, o.Tag, o.GNO = t.at.server, t.at.thread, t.at.sid, t.at.tag, t.at.gno
-	o.File, o.Pos, o.Time = t.at.file, t.at.pos, t.at.time
+	o.File, o.Pos, o.Time, o.Query = t.at.file, t.at.pos, t.at.time, t.at.query
 	return o
 }
 

@@ -52,7 +52,7 @@ func mysqlPlugin() connect.Plugin {
 			return nil, err
 		}
 		how := snapshot.ParseConfig(cfg)
-		how.Edit = editor.Edit
+		how.Editor = editor
 		if how.Mode == snapshot.NoData {
 			stream.NoReread()
 		}

@@ -123,7 +123,7 @@ func (c *sourceCase) checkBatch(b *connect.Batch, seq uint64) uint64 {
 			c.t.Fatalf("record %d %s:\n%s", i, what, DumpRecord(r))
 		}
 		change := r.Op.HasRow() && r.Op != connect.OpRead
-		if r.Seq < seq || change && r.Seq == seq {
+		if r.Seq < seq || change && r.Seq == seq && (r.Op != connect.OpInsert || r.Flags&connect.KeyMoved == 0) {
 			c.t.Fatalf("record %d has Seq %d after %d:\n%s", i, r.Seq, seq, DumpRecord(r))
 		}
 		seq = r.Seq
@@ -148,6 +148,11 @@ func recordFault(r *connect.Record) string {
 	case connect.OpDelete:
 		before = true
 	case connect.OpTruncate, connect.OpSchema:
+	case connect.OpMessage:
+		if _, _, _, ok := r.Message(); !ok {
+			return "is not a message"
+		}
+		after = true
 	default:
 		return "has no valid op"
 	}

@@ -143,29 +143,28 @@ func (c *converter) headers(dst *connect.Messages, b *connect.Batch, i int) ([]c
 			n++
 		}
 	}
-	list := dst.NewHeaders(n)
-	for j, h := range r.Headers {
-		list[j] = connect.Header{Key: h.Key, Value: copyOf(dst, h.Value)}
+	list := dst.NewHeaders(n)[:0]
+	for _, h := range r.Headers {
+		if flat || h.Key != connect.HeaderTransaction { // it is in the envelope
+			list = append(list, connect.Header{Key: h.Key, Value: copyOf(dst, h.Value)})
+		}
 	}
-	j := len(r.Headers)
 	var num [20]byte
-	list[j] = connect.Header{Key: headerSeq, Value: copyOf(dst, strconv.AppendUint(num[:0], r.Seq, 10))}
+	list = append(list, connect.Header{Key: headerSeq, Value: copyOf(dst, strconv.AppendUint(num[:0], r.Seq, 10))})
 	if flat {
-		j++
 		op := dst.Alloc(1)
 		op[0] = byte(r.Op)
-		list[j] = connect.Header{Key: headerOp, Value: op}
+		list = append(list, connect.Header{Key: headerOp, Value: op})
 	}
 	if end {
-		j++
-		list[j] = connect.Header{Key: headerTxEnd, Value: copyOf(dst, trueText)}
+		list = append(list, connect.Header{Key: headerTxEnd, Value: copyOf(dst, trueText)})
 	}
 	if moved {
 		h, err := c.movedHeader(dst, b, i)
 		if err != nil {
 			return nil, err
 		}
-		list[j+1] = h
+		list = append(list, h)
 	}
 	return list, nil
 }

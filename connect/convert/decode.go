@@ -43,6 +43,9 @@ func (d *decoder) decode(dst *connect.Batch, m *connect.Message) error {
 	if err != nil {
 		return err
 	}
+	if kind, ok := kindsOfMessages[string(head)]; ok {
+		return d.message(dst, m, kind, payload)
+	}
 	rs, err := d.rowSchema(head)
 	if err != nil {
 		return err
@@ -91,8 +94,8 @@ func split(b []byte) (head, payload []byte, err error) {
 
 // change is the payload of an envelope, taken apart.
 type change struct {
-	before, after, source []byte // nil: null or not there
-	op                    connect.Op
+	before, after, source, transaction []byte // nil: null or not there
+	op                                 connect.Op
 }
 
 func (d *decoder) envelope(dst *connect.Batch, m *connect.Message, rs *rowSchema, payload []byte) error {
@@ -122,7 +125,13 @@ func (d *decoder) envelope(dst *connect.Batch, m *connect.Message, rs *rowSchema
 	if err := c.check(); err != nil {
 		return err
 	}
-	return d.headers(dst, r, m)
+	if err := d.headers(dst, r, m); err != nil || c.transaction == nil {
+		return err
+	}
+	all := dst.NewHeaders(len(r.Headers) + 1)
+	all[copy(all, r.Headers)] = connect.Header{Key: connect.HeaderTransaction, Value: c.transaction}
+	r.Headers = all
+	return nil
 }
 
 // check tells whether the rows that the op needs are there.
@@ -161,6 +170,8 @@ func parseChange(payload []byte) (c change, err error) {
 			c.after = some
 		case "source":
 			c.source = some
+		case "transaction":
+			c.transaction = some
 		case "op":
 			if len(v) != 3 || bytes.IndexByte([]byte("crudt"), v[1]) < 0 {
 				return fmt.Errorf("op %s is not one of c, r, u, d, t", v)

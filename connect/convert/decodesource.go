@@ -83,6 +83,11 @@ func (d *decoder) origin(dst *connect.Batch, src *source, name, v []byte) (err e
 	case "pos":
 		n, err = integer(v, 64)
 		o.Pos = uint64(n)
+	case "query":
+		var b []byte
+		s := scanner{b: v}
+		b, err = s.text(dst)
+		o.Query = string(b)
 	case "gtid":
 		var b []byte
 		s := scanner{b: v}

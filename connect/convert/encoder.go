@@ -73,6 +73,9 @@ func (e *Encoder) plan(t *schema.Table) *plan {
 // AppendKey appends the JSON of r's key columns. It appends nothing if r is
 // not about a row or its table has no key.
 func (e *Encoder) AppendKey(dst []byte, r *connect.Record) ([]byte, error) {
+	if r.Op == connect.OpMessage {
+		return e.appendMessage(dst, r, true)
+	}
 	if !r.Op.HasRow() || len(r.Table.Key) == 0 {
 		return dst, nil
 	}
@@ -100,8 +103,11 @@ func (e *Encoder) AppendKey(dst []byte, r *connect.Record) ([]byte, error) {
 // record, the row. It appends null for an Unwrapped delete that has no After,
 // and nothing for an OpSchema.
 func (e *Encoder) AppendValue(dst []byte, r *connect.Record) ([]byte, error) {
-	if r.Op == connect.OpSchema {
+	switch r.Op {
+	case connect.OpSchema:
 		return dst, nil
+	case connect.OpMessage:
+		return e.appendMessage(dst, r, false)
 	}
 	begin, p := len(dst), e.plan(r.Table)
 	var err error
@@ -140,7 +146,8 @@ func (e *Encoder) appendEnvelope(dst []byte, p *plan, r *connect.Record) ([]byte
 	e.describeSource(p, r)
 	dst = append(append(dst, ','), e.source.begin...)
 	dst = append(strconv.AppendInt(dst, int64(r.Row), 10), e.source.rest...)
-	dst = append(append(dst, `,"transaction":null,"op":"`...), byte(r.Op))
+	dst = appendTransaction(append(dst, `,"transaction":`...), r)
+	dst = append(append(dst, `,"op":"`...), byte(r.Op))
 	now := r.Time
 	if e.opts.Clock != nil {
 		now = e.opts.Clock()
@@ -189,7 +196,11 @@ func (e *Encoder) describeSource(p *plan, r *connect.Record) {
 	if o.Thread != 0 {
 		s.rest = strconv.AppendUint(append(s.rest[:0], `,"thread":`...), uint64(o.Thread), 10)
 	}
-	s.rest = append(s.rest, `,"query":null}`...)
+	if o.Query == "" {
+		s.rest = append(s.rest, `,"query":null}`...)
+		return
+	}
+	s.rest = append(e.quote(append(s.rest, `,"query":`...), o.Query), '}')
 }
 
 // fits makes a row that is not of its table an error instead of a panic.

@@ -108,8 +108,8 @@ func (e *Encoder) addHeads(p *plan) {
 	p.envelopeHead = env
 }
 
-// sourceSchema is the rest of an envelope's fields.
-const sourceSchema = `{"type":"struct","fields":[{"type":"string","optional":false,"field":"version"},` +
+// sourceFieldSchema is the schema of "source".
+const sourceFieldSchema = `{"type":"struct","fields":[{"type":"string","optional":false,"field":"version"},` +
 	`{"type":"string","optional":false,"field":"connector"},{"type":"string","optional":false,"field":"name"},` +
 	`{"type":"int64","optional":false,"field":"ts_ms"},` +
 	`{"type":"string","optional":true,"name":"io.debezium.data.Enum","version":1,"parameters":{"allowed":` +
@@ -120,7 +120,10 @@ const sourceSchema = `{"type":"struct","fields":[{"type":"string","optional":fal
 	`{"type":"string","optional":true,"field":"gtid"},{"type":"string","optional":false,"field":"file"},` +
 	`{"type":"int64","optional":false,"field":"pos"},{"type":"int32","optional":false,"field":"row"},` +
 	`{"type":"int64","optional":true,"field":"thread"},{"type":"string","optional":true,"field":"query"}],` +
-	`"optional":false,"name":"io.debezium.connector.mysql.Source","version":1,"field":"source"},` +
+	`"optional":false,"name":"io.debezium.connector.mysql.Source","version":1,"field":"source"}`
+
+// sourceSchema is the rest of an envelope's fields.
+const sourceSchema = sourceFieldSchema + `,` +
 	`{"type":"struct","fields":[{"type":"string","optional":false,"field":"id"},` +
 	`{"type":"int64","optional":false,"field":"total_order"},{"type":"int64","optional":false,"field":"data_collection_order"}],` +
 	`"optional":true,"name":"event.block","version":1,"field":"transaction"},` +

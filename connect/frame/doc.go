@@ -33,7 +33,7 @@
 //	         |  2   |   1   |  uv   | zz  |  zz  |        | zz  |         |       |        |
 //	         +------+-------+-------+-----+------+--------+-----+---------+-------+--------+
 //
-//	head     bits 0-2 op: 1 read, 2 insert, 3 update, 4 delete, 5 truncate, 6 schema
+//	head     bits 0-2 op: 1 read, 2 insert, 3 update, 4 delete, 5 truncate, 6 schema, 7 message
 //	         bit 3 after, 4 before, 5 flags, 6 table, 7 seq, 8 time, 9 origin, 10 row,
 //	         11 headers: the field is there; the other bits are 0
 //
@@ -49,8 +49,9 @@
 //	         +------+-----------+--------+-----+-----+------+-----+-----+------+
 //
 //	         bit 0 there is an origin (else nothing follows), 1 snapshot,
-//	         2 server id, 3 thread, 4 sid, 5 tag, 6 file: differs from the last
-//	         origin of the frame and is there. gno, pos and time are differences.
+//	         2 server id, 3 thread, 4 sid, 5 tag, 6 file, 7 query (a
+//	         str behind file): differs from the last origin of the frame and is
+//	         there. gno, pos and time are differences.
 //
 //	headers  count (uv), then for each the key (str), and the value as its
 //	         length plus one (uv; 0 is nil) and its bytes

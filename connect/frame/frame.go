@@ -57,7 +57,7 @@ const (
 	originSID
 	originTag
 	originFile
-	originKnown = 1<<iota - 1
+	originQuery
 )
 
 const (
@@ -68,7 +68,7 @@ const (
 
 // ops has the op of each code in a head.
 var ops = [8]connect.Op{1: connect.OpRead, 2: connect.OpInsert, 3: connect.OpUpdate, 4: connect.OpDelete,
-	5: connect.OpTruncate, 6: connect.OpSchema}
+	5: connect.OpTruncate, 6: connect.OpSchema, 7: connect.OpMessage}
 
 // opCodes is the inverse of ops; 0 is none.
 var opCodes = func() (codes [256]uint16) {

@@ -20,7 +20,7 @@ func (e *encoder) origin(at int, o *connect.Origin) int {
 		e.buf[at] = 0
 		return at + 1
 	}
-	e.room(at, len(o.Tag)+len(o.File)+2*maxRecord)
+	e.room(at, len(o.Tag)+len(o.File)+len(o.Query)+2*maxRecord)
 	buf, was, place := e.buf, &l.origin, at
 	bits := byte(originThere)
 	at++
@@ -47,6 +47,10 @@ func (e *encoder) origin(at int, o *connect.Origin) int {
 		bits |= originFile
 		at = putString(buf, at, o.File)
 	}
+	if o.Query != was.Query {
+		bits |= originQuery
+		at = putString(buf, at, o.Query)
+	}
 	at = putUvarint(buf, at, zigzag(o.GNO-was.GNO))
 	at = putUvarint(buf, at, zigzag(int64(o.Pos-was.Pos)))
 	at = putUvarint(buf, at, zigzag(o.Time-was.Time))
@@ -71,9 +75,6 @@ func (d *decoder) origin(p []byte, i int, l *last, dst *connect.Batch) int {
 		l.there, l.at, l.row = false, nil, 0
 		return zeroOr(bits, i)
 	}
-	if bits > originKnown {
-		return bad
-	}
 	o := &l.origin
 	o.Snapshot = bits&originSnapshot != 0
 	var u uint64
@@ -96,6 +97,13 @@ func (d *decoder) origin(p []byte, i int, l *last, dst *connect.Batch) int {
 	}
 	if bits&originFile != 0 {
 		o.File, i = d.string(p, i)
+	}
+	if bits&originQuery != 0 {
+		from, to := span(p, i)
+		if i = to; to < 0 {
+			return bad
+		}
+		o.Query = string(p[from:to]) // not interned: there may be no end of them
 	}
 	u, i = uvarint(p, i)
 	o.GNO += unzigzag(u)

@@ -83,6 +83,9 @@ func (f *insertField) derive(t *schema.Table) (*schema.Table, error) {
 func (f *insertField) Apply(_ context.Context, b *connect.Batch) error {
 	for i := range b.Records {
 		r := &b.Records[i]
+		if r.Op == connect.OpMessage {
+			continue
+		}
 		t, err := f.tables.of(r.Table)
 		if err != nil {
 			return err

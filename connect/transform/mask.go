@@ -136,6 +136,9 @@ func fixedLength(c *schema.Column) int {
 func (f *maskField) Apply(_ context.Context, b *connect.Batch) error {
 	for i := range b.Records {
 		r := &b.Records[i]
+		if r.Op == connect.OpMessage {
+			continue
+		}
 		list, err := f.tables.of(r.Table)
 		if err != nil {
 			return err

@@ -82,6 +82,9 @@ func (f *replaceField) derive(t *schema.Table) (projection, error) {
 func (f *replaceField) Apply(_ context.Context, b *connect.Batch) error {
 	for i := range b.Records {
 		r := &b.Records[i]
+		if r.Op == connect.OpMessage {
+			continue
+		}
 		p, err := f.tables.of(r.Table)
 		if err != nil {
 			return err

@@ -5,7 +5,8 @@
 // changes the shape of rows derives a new table once for each table that it
 // meets and keeps it, so its cost for a record is that of copying Values.
 // Both images of a row are changed alike. Records without rows (OpTruncate,
-// OpSchema) get the derived table and are left alone otherwise.
+// OpSchema) get the derived table and are left alone otherwise; so are messages
+// (OpMessage), whose topic only may change.
 //
 // Transforms have no goroutines and are used by one. Faults that concern a
 // table's shape are permanent errors; single records do not fail here.

@@ -145,6 +145,9 @@ func (u *unwrap) Apply(_ context.Context, b *connect.Batch) error {
 	dropped := 0
 	for i := range b.Records {
 		r := &b.Records[i]
+		if r.Op == connect.OpMessage {
+			continue
+		}
 		t, err := u.tables.of(r.Table)
 		if err != nil {
 			return err

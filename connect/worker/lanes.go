@@ -228,7 +228,7 @@ func (t *sinkTask) partByLane(ctx context.Context, u *sinkUnit) error {
 				return err
 			}
 		}
-		if !r.Op.HasRow() {
+		if !r.Op.HasRow() && r.Op != connect.OpMessage {
 			if err := t.barrier(ctx, u, r); err != nil {
 				return err
 			}

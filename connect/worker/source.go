@@ -205,16 +205,27 @@ func (t *sourceTask) dropRepeats(b *connect.Batch) uint64 {
 	var last uint64
 	repeats := false
 	for i := range b.Records {
-		if r := &b.Records[i]; isChange(r) {
+		r := &b.Records[i]
+		if isChange(r) {
 			last = max(last, r.Seq)
-			repeats = repeats || r.Seq <= t.skip
 		}
+		repeats = repeats || t.isRepeat(r)
 	}
 	if repeats {
-		b.Keep(func(r *connect.Record) bool { return !isChange(r) || r.Seq > t.skip })
+		b.Keep(func(r *connect.Record) bool { return !t.isRepeat(r) })
 		last = max(last, t.skip) // what is saved must not go back
 	}
 	return last
+}
+
+// isRepeat reports whether r is in the log already. A message comes before the
+// changes behind it and has the Seq of the one before; when a later one is
+// there, so is the message.
+func (t *sourceTask) isRepeat(r *connect.Record) bool {
+	if kind, _, _, ok := r.Message(); ok {
+		return r.Seq < t.skip && kind != connect.KindHeartbeat
+	}
+	return isChange(r) && r.Seq <= t.skip
 }
 
 func isChange(r *connect.Record) bool { return r.Op.HasRow() && r.Op != connect.OpRead }
@@ -242,7 +253,7 @@ func (t *sourceTask) route(ctx context.Context, b *connect.Batch) error {
 			return connect.Permanent(fmt.Errorf("table %s was emptied (TRUNCATE or DROP), which topic %s with its %d partitions cannot carry in order; "+
 				"give its rows a topic with one partition", r.Table, topic, n))
 		}
-		if r.Op == connect.OpSchema {
+		if r.Op == connect.OpSchema || r.Op == connect.OpMessage {
 			r.Partition = 0
 			continue
 		}

@@ -86,7 +86,8 @@ func TestMasked(t *testing.T) {
 			'c@secret', 'Secret', 'é', 'x', x'01', 2`)}
 	plain := fixture{name: "plain", full: true, columns: "name VARCHAR(40)", rows: []string{"'open'"}}
 	r := &run{rig: newRig(t, srv, nil, map[string]string{"column.mask.hash.v2.SHA-256.with.salt.pepper": `.*\.people\.(mail|note)`, "column.mask.with.3.chars": `.*\.people\.name`,
-		"column.mask.hash.SHA-512.with.salt.pepper": `.*\.pin`, "column.truncate.to.2.chars": `.*\.photo`, "message.key.columns": `.*\.people:owner,mail`, "skipped.operations": "t"}),
+		"column.mask.hash.SHA-512.with.salt.pepper": `.*\.pin`, "column.truncate.to.2.chars": `.*\.photo`, "message.key.columns": `.*\.people:owner,mail`, "skipped.operations": "t",
+		"include.schema.changes": "true"}),
 		fixtures: []fixture{people, plain}, set: map[string]*fixture{}}
 	r.make(t)
 	r.open(t)
@@ -98,8 +99,15 @@ func TestMasked(t *testing.T) {
 	inserted := r.do(t, "")
 	r.same(t, "insert", r.pick(t, "insert", inserted, connect.OpInsert, afterOf), first)
 	records = append(records, inserted...)
+	messages := map[connect.Kind]int{}
 	for i := range records {
 		rec := &records[i]
+		if kind, _, value, ok := rec.Message(); ok {
+			messages[kind]++
+			if strings.Contains(string(value), "ecret") {
+				t.Errorf("a message shows %s", value)
+			}
+		}
 		if rec.Op == connect.OpTruncate {
 			t.Errorf("a truncation of %s was not left out", rec.Table)
 		}
@@ -116,6 +124,9 @@ func TestMasked(t *testing.T) {
 				}
 			}
 		}
+	}
+	if len(messages) != 1 || messages[connect.KindSchemaChange] != 2 {
+		t.Errorf("%v messages", messages)
 	}
 	if got := first["plain"]["1"].row[1]; string(got.Bytes()) != "open" {
 		t.Errorf("a column that is not masked shows %q", got.Bytes())

@@ -92,7 +92,7 @@ func (r *rig) newSource(t *testing.T, cfg connect.Config) connect.Source {
 		t.Fatal(err)
 	}
 	how := snapshot.ParseConfig(cfg)
-	how.Edit = editor.Edit
+	how.Editor = editor
 	return snapshot.New(changes{stream}, reader, how, r.env())
 }
 

@@ -78,6 +78,9 @@ func (l *liner) appendLine(dst []byte, r *connect.Record) ([]byte, error) {
 
 // appendRow appends the row that r is about.
 func (l *liner) appendRow(dst []byte, r *connect.Record) ([]byte, error) {
+	if r.Op == connect.OpMessage {
+		return l.enc.AppendValue(dst, r)
+	}
 	if !r.Op.HasRow() {
 		return append(dst, "null"...), nil
 	}

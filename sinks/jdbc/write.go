@@ -136,6 +136,8 @@ func (s *Sink) take(ctx context.Context, i int, r *connect.Record) error {
 	case r.Op == connect.OpSchema:
 		_, err := s.routeFor(ctx, i, r)
 		return err
+	case r.Op == connect.OpMessage: // not of a row
+		return nil
 	case !r.Op.HasRow():
 		return connect.Permanent(fmt.Errorf("jdbc: record %d of topic %s has the unknown operation %q", r.Offset, r.Topic, r.Op))
 	case !s.applies(r):

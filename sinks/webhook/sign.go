@@ -58,6 +58,9 @@ func messageID(connector string, r *connect.Record, buf []byte) (string, []byte)
 		buf = binary.BigEndian.AppendUint64(buf, uint64(r.Offset))
 		buf = binary.BigEndian.AppendUint64(buf, uint64(r.Row))
 	}
+	if _, key, value, ok := r.Message(); ok { // Seq is that of the change before
+		buf = appendPart(appendPart(buf, string(key)), string(value))
+	}
 	if r.Op.HasRow() {
 		buf = connect.AppendKey(buf, r.Key(), r.Table.Key)
 	}

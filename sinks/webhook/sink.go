@@ -117,7 +117,7 @@ func (s *sink) prepare(b *connect.Batch) {
 		if r.Op == connect.OpSchema {
 			continue
 		}
-		it := item{index: i, record: r, alone: !r.Op.HasRow(), begin: len(s.buf)}
+		it := item{index: i, record: r, alone: !r.Op.HasRow() && r.Op != connect.OpMessage, begin: len(s.buf)}
 		s.buf, it.err = s.appendBody(s.buf, r)
 		it.end = len(s.buf)
 		it.id, s.idBuf = messageID(s.connector, r, s.idBuf)
