@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/towline/towline/cdc/binlog"
@@ -215,7 +217,8 @@ func (q *sequencer) tell(ctx context.Context, h *binlog.Header, o *ddl.Outcome, 
 		}
 		return q.mark(ctx, h, connect.OpTruncate, 0, old)
 	}
-	gone := o.Effect&ddl.Removes != 0 && o.Effect&ddl.Empties == 0 // some of the rows
+	gone := o.Effect&ddl.Removes != 0 && o.Effect&ddl.Empties == 0 || // some of the rows
+		o.Effect&ddl.Rewrites != 0 && old != nil && keyChanged(old, t) // rows by their old key
 	if old != nil && (o.From != nil || gone) {
 		return q.empty(ctx, h, old, t, fmt.Sprintf("%s at %s:%d takes rows out of it or puts others in, which are not in the log", quote(text), q.file, q.offset))
 	}
@@ -232,6 +235,16 @@ func (q *sequencer) tell(ctx context.Context, h *binlog.Header, o *ddl.Outcome, 
 		return nil
 	}
 	return q.mark(ctx, h, connect.OpSchema, flags, t)
+}
+
+// keyChanged reports whether a rewritten key may have other values.
+func keyChanged(old, t *schema.Table) bool {
+	same := func(a, b int) bool {
+		x, y := old.Columns[a], t.Columns[b]
+		x.Name = y.Name
+		return reflect.DeepEqual(x, y)
+	}
+	return !slices.EqualFunc(old.Key, t.Key, same)
 }
 
 // anew has a table emptied and read anew whose rows are not known any more.
