@@ -1,9 +1,13 @@
 package jdbc
 
 import (
+	"bytes"
 	"database/sql"
 	"fmt"
 	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -46,7 +50,7 @@ func builder(t testing.TB, table *schema.Table) (*Sink, *group) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rt, err := newRoute(name{"db", table.Name}, table, table.Key, def, set, &charsets{})
+	rt, err := newRoute(name{"db", table.Name}, table, table.Key, &shape{def: def}, set, &charsets{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,6 +92,54 @@ func TestStatementsTakeNoMemory(t *testing.T) {
 	}
 }
 
+// eventsBuilder is a builder whose rows go as events.
+func eventsBuilder(t testing.TB, table *schema.Table) (*Sink, *group, []int32) {
+	s, g := builder(t, table)
+	def, err := ddl.NewDef(mustCopy(t, table), []ddl.Index{{Name: "PRIMARY", Primary: true, Unique: true, Parts: []ddl.Part{{Column: "id"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	def.Engine = "InnoDB"
+	g.route.direct.events = newRowEvents(g.route, def, "PRIMARY", &charsets{})
+	list := make([]int32, 1000)
+	for i := range list {
+		list[i] = int32(i)
+		if err := g.add(i, &connect.Record{Op: connect.OpInsert, Table: table, After: sbRow(i)}, modeUpsert); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s, g, list
+}
+
+func buildEvents(t testing.TB, s *Sink, g *group, list []int32) {
+	s.events.reset()
+	s.packet.reset()
+	for _, kind := range []byte{writeEvent, updateEvent} {
+		if err := s.putEvents(t.Context(), g, modeStrict, kind, list); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.packet.buf = s.events.appendStatement(s.packet.buf)
+}
+
+func TestRowEventsTakeNoMemory(t *testing.T) {
+	s, g, list := eventsBuilder(t, sbtest(t))
+	run := func() { buildEvents(t, s, g, list) }
+	run()
+	if n := testing.AllocsPerRun(20, run); n != 0 {
+		t.Errorf("%v allocations for %d rows", n, 2*len(list))
+	}
+}
+
+func BenchmarkRowEvents(b *testing.B) {
+	s, g, list := eventsBuilder(b, sbtest(b))
+	b.ReportAllocs()
+	for b.Loop() {
+		buildEvents(b, s, g, list)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(2*b.N*len(list)), "ns/row")
+}
+
 func BenchmarkStatement(b *testing.B) {
 	table := sbtest(b)
 	s, g := builder(b, table)
@@ -109,36 +161,64 @@ func BenchmarkStatement(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(recs)), "ns/row")
 }
 
-// BenchmarkApply writes rows of sbtest: inserts into an empty table, then
-// updates of them.
+// BenchmarkApply writes rows of sbtest: inserts into an empty table, updates of
+// two of their columns, deletes. Beside the rows per second it reports what
+// a million rows cost the server in seconds of its processor, which is what
+// bounds both on a machine that they share.
 func BenchmarkApply(b *testing.B) {
 	srv := mysqltest.Shared(b)
-	const rows, perBatch = 60000, 4000
-	for _, lanes := range []int{1, 2, 4} {
-		b.Run(fmt.Sprintf("lanes=%d", lanes), func(b *testing.B) {
-			for b.Loop() {
-				db := srv.CreateDB(b)
-				sinks := make([]*Sink, lanes)
-				for i := range sinks {
-					sinks[i] = newTestSink(b, srv.DSN(db), i, lanes)
-					open(b, sinks[i])
+	const rows, perBatch = 100000, 16000
+	for _, way := range []struct {
+		name  string
+		least int
+	}{{"statements", math.MaxInt}, {"events", minEvents}} {
+		for _, lanes := range []int{1, 4} {
+			b.Run(fmt.Sprintf("%s/lanes=%d", way.name, lanes), func(b *testing.B) {
+				for b.Loop() {
+					db := srv.CreateDB(b)
+					sinks := make([]*Sink, lanes)
+					for i := range sinks {
+						sinks[i] = newTestSink(b, srv.DSN(db), i, lanes)
+						open(b, sinks[i])
+						sinks[i].least = way.least
+					}
+					table := sbtest(b)
+					var f feed
+					f.write(b, sinks[0], connect.Record{Op: connect.OpSchema, Table: table})
+					for _, op := range []connect.Op{connect.OpInsert, connect.OpUpdate, connect.OpDelete} {
+						before, cpu := b.Elapsed(), serverCPU(b, srv)
+						applyAll(b, sinks, table, op, rows, perBatch)
+						b.ReportMetric(float64(rows)/(b.Elapsed()-before).Seconds(), string(op)+"-rows/s")
+						b.ReportMetric((serverCPU(b, srv)-cpu)/rows*1e6, string(op)+"-server-s/M")
+					}
 				}
-				table := sbtest(b)
-				var f feed
-				f.write(b, sinks[0], connect.Record{Op: connect.OpSchema, Table: table})
-				for _, op := range []connect.Op{connect.OpInsert, connect.OpUpdate, connect.OpDelete} {
-					before := b.Elapsed()
-					applyAll(b, sinks, table, op, rows, perBatch)
-					b.ReportMetric(float64(rows)/(b.Elapsed()-before).Seconds(), string(op)+"-rows/s")
-				}
-			}
-		})
+			})
+		}
 	}
 	b.Run("prepared", func(b *testing.B) {
 		for b.Loop() {
 			naive(b, srv, srv.CreateDB(b), 10000, perBatch)
 		}
 	})
+}
+
+// serverCPU returns the seconds that a server's processor has worked for it, 0
+// for one that is not ours.
+func serverCPU(b *testing.B, srv *mysqltest.Server) float64 {
+	pid, err := os.ReadFile(filepath.Join(filepath.Dir(srv.DataDir()), "mysqld.pid"))
+	if err != nil {
+		return 0
+	}
+	stat, err := os.ReadFile("/proc/" + strings.TrimSpace(string(pid)) + "/stat")
+	if err != nil {
+		b.Fatal(err)
+	}
+	var user, system int
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if _, err := fmt.Sscan(fields[11]+" "+fields[12], &user, &system); err != nil {
+		b.Fatal(err)
+	}
+	return float64(user+system) / 100
 }
 
 func applyAll(b *testing.B, sinks []*Sink, table *schema.Table, op connect.Op, rows, perBatch int) {
@@ -154,7 +234,7 @@ func applyAll(b *testing.B, sinks []*Sink, table *schema.Table, op connect.Op, r
 				if op != connect.OpDelete {
 					r.After = sbRow(id)
 					if op == connect.OpUpdate {
-						r.After[1] = schema.MakeInt(int64(id))
+						r.After[1], r.After[4] = schema.MakeInt(int64(id)), schema.MakeDecimal(int64(id+1), 2)
 					}
 				}
 				recs = append(recs, r)

@@ -22,6 +22,14 @@
 // The session is strict and knows no foreign keys: a child may come before
 // its parent, and nothing cascades.
 //
+// # Row events
+//
+// Many changes of one table at once go to the server as a replica gets them
+// from its source, as row events in a BINLOG statement (direct.go), where the
+// user may do that and the table is one for which nothing is lost by it. Any
+// error has the batch applied again by the statements above. Few changes, and
+// all else, are statements from the beginning.
+//
 // # Exactly once
 //
 // The table of offsets (see offsets.go) is written in the transactions of the

@@ -30,11 +30,15 @@ type catalogue struct {
 	db        *sql.DB
 	evolution string
 	charsets  *charsets
+	events    bool // definitions are looked up for row events
 }
 
 // shape is a table of the target and the statements it lacks.
 type shape struct {
 	def *ddl.Def // nil: there is no such table
+	// create is the definition that def was read from, where row events may
+	// change the table.
+	create string
 	// todo has to be executed before rows of the source table can be written.
 	todo []string
 	// faults say why the table cannot take the rows at all.
@@ -96,7 +100,7 @@ func (c *catalogue) look(ctx context.Context, n name, t *schema.Table, key []int
 }
 
 func (c *catalogue) lookIn(ctx context.Context, conn *sql.Conn, n name, t *schema.Table, key []int) (s shape, err error) {
-	s.def, err = catalog.Def(ctx, conn, n.db, n.table)
+	s.def, s.create, err = c.define(ctx, conn, n)
 	if errors.Is(err, catalog.ErrNotFound) {
 		there, err := hasDatabase(ctx, conn, n.db)
 		if err != nil {
@@ -128,6 +132,24 @@ func (c *catalogue) lookIn(ctx context.Context, conn *sql.Conn, n name, t *schem
 		s.todo = append(s.todo, alterTable(n, &d, extras, c.charsets))
 	}
 	return s, nil
+}
+
+// define reads a table's definition in both forms. They are one definition
+// where the statement is the same before and after the other was read.
+func (c *catalogue) define(ctx context.Context, conn *sql.Conn, n name) (def *ddl.Def, create string, err error) {
+	if c.events {
+		if create, err = readCreate(ctx, conn, n); err != nil && !isCode(err, errNoTable, errNoDatabase) {
+			return nil, "", err
+		}
+	}
+	if def, err = catalog.Def(ctx, conn, n.db, n.table); err != nil || create == "" {
+		return def, "", err
+	}
+	again, err := readCreate(ctx, conn, n)
+	if again != create {
+		create = ""
+	}
+	return def, create, err
 }
 
 // keyFaults tells where rows of t cannot be told apart in a table that is

@@ -38,6 +38,7 @@ func newTestSink(t testing.TB, url string, lane, lanes int, args ...string) *Sin
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.(*Sink).least = 1
 	return s.(*Sink)
 }
 

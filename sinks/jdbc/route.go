@@ -59,12 +59,14 @@ type route struct {
 	deleteFrom string // up to the list of keys
 	where      string // the same in an UPDATE
 	target     string // name as the server tells tables apart
+	direct     directness
 	own        *group // memory for the changes of a batch
 	group      *group // the changes of the batch, nil: none yet
 }
 
-// newRoute works out how rows of t get into the table that def describes.
-func newRoute(n name, t *schema.Table, key []int, def *ddl.Def, set *settings, cs *charsets) (*route, error) {
+// newRoute works out how rows of t get into a table of shape sh.
+func newRoute(n name, t *schema.Table, key []int, sh *shape, set *settings, cs *charsets) (*route, error) {
+	def := sh.def
 	rt := &route{name: n, quoted: n.quoted(), shape: t, key: key}
 	rt.ordered = len(key) == 0 || set.mode == modeInsert
 	if err := rt.setColumns(def, set, cs); err != nil {
@@ -77,6 +79,9 @@ func newRoute(n name, t *schema.Table, key []int, def *ddl.Def, set *settings, c
 	rt.setUnique(def, index)
 	rt.guarded = (len(rt.unique) > 0 || rt.always) && !rt.ordered
 	rt.setStatements(index)
+	if sh.create != "" {
+		rt.direct = directness{events: newRowEvents(rt, def, index, cs), create: sh.create}
+	}
 	return rt, nil
 }
 

@@ -32,6 +32,10 @@ type session struct {
 	maxPacket int
 	// foldNames: the server takes names of tables in any letter case.
 	foldNames bool
+	// events: it takes row events, in execMode.
+	events   bool
+	execMode string
+	serverID uint32
 }
 
 // newDB returns a pool that makes the sessions of one sink.
@@ -64,7 +68,7 @@ func openSession(ctx context.Context, db *sql.DB) (*session, error) {
 		return nil, closing(conn, err)
 	}
 	var fold int
-	err = conn.QueryRowContext(ctx, "SELECT @@max_allowed_packet, @@lower_case_table_names").Scan(&s.maxPacket, &fold)
+	err = conn.QueryRowContext(ctx, "SELECT @@max_allowed_packet, @@lower_case_table_names, @@server_id").Scan(&s.maxPacket, &fold, &s.serverID)
 	if err != nil {
 		return nil, closing(conn, err)
 	}

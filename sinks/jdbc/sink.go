@@ -35,6 +35,9 @@ type Sink struct {
 	groups    []*group
 	tx        transaction
 	packet    packet
+	events    eventWriter
+	least     int // changes of a table for which there are row events
+	asEvents  int // rows that went as events, for tests
 	lists     lists
 
 	// beyond is how far Open found partitions to be applied beyond their
@@ -71,7 +74,7 @@ func newSink(cfg connect.Config, env connect.Env) (connect.Sink, error) {
 	if len(faults) > 0 {
 		return nil, &connect.ConfigError{Name: cfg.Name(), Faults: faults}
 	}
-	return &Sink{env: env, set: set, url: url}, nil
+	return &Sink{env: env, set: set, url: url, least: minEvents}, nil
 }
 
 // Open connects, claims the lane and returns the offsets that the target has.
@@ -81,13 +84,14 @@ func (s *Sink) Open(ctx context.Context) ([]offsets.Entry, error) {
 		return nil, connect.Permanent(err)
 	}
 	s.db = db
-	if s.main, err = openSession(ctx, db); err != nil {
+	if err := s.openMain(ctx); err != nil {
 		return nil, classify("connect to "+s.url.Addr, err)
 	}
 	s.forget()
 	s.targets, s.groups, s.tx, s.passed = map[string]*group{}, nil, transaction{}, map[place]ahead{}
 	s.packet.reset()
-	s.catalogue = catalogue{db: db, evolution: s.set.evolution}
+	s.events.reset()
+	s.catalogue = catalogue{db: db, evolution: s.set.evolution, events: s.main.events}
 	s.ledger = ledger{table: s.set.offsets.quoted(), connector: s.env.Connector, task: s.env.Task, lane: s.env.Lane, lanes: max(s.env.Lanes, 1)}
 	if err := s.makeOffsets(ctx); err != nil {
 		return nil, classify("create table "+s.set.offsets.String(), err)
@@ -156,12 +160,29 @@ func (s *Sink) ready(ctx context.Context) error {
 		return nil
 	}
 	_ = s.main.close() // it is broken
-	main, err := openSession(ctx, s.db)
-	if err != nil {
+	if err := s.openMain(ctx); err != nil {
 		return classify("connect to "+s.url.Addr, err)
 	}
-	s.main = main
 	return nil
+}
+
+// openMain opens the session for rows. One that takes row events by half,
+// since the user lacks a right, is closed again.
+func (s *Sink) openMain(ctx context.Context) (err error) {
+	if s.main, err = openSession(ctx, s.db); err != nil {
+		return err
+	}
+	if err = s.main.offerEvents(ctx); err != nil {
+		_ = s.main.close()
+		if s.main = nil; serverError(err) == nil {
+			return err
+		}
+		s.main, err = openSession(ctx, s.db)
+	}
+	if err == nil {
+		s.events.serverID = s.main.serverID
+	}
+	return err
 }
 
 // work is one Write.
@@ -174,6 +195,8 @@ type work struct {
 	failed  []connect.RecordError
 	// careful: statement by statement, to find the records that fail.
 	careful bool
+	// statements: without row events, which have failed.
+	statements bool
 	// renewed: routes were read anew once already.
 	renewed bool
 }
@@ -211,8 +234,10 @@ func (s *Sink) outcome() error {
 func (s *Sink) recover(ctx context.Context, err error, attempt int) error {
 	s.dropGroups()
 	s.packet.reset()
+	var events errEvents
+	byEvents := errors.As(err, &events)
 	cause := classify("write to "+s.url.Addr, err)
-	if serverError(err) == nil && !isData(err) {
+	if serverError(err) == nil && !isData(err) && !byEvents && !errors.Is(err, errChanged) {
 		return cause // the connection, or our own verdict
 	}
 	if isConflict(err) && s.tx.inherited {
@@ -229,7 +254,10 @@ func (s *Sink) recover(ctx context.Context, err error, attempt int) error {
 	switch {
 	case isConflict(err) && attempt < maxAttempts:
 		return pause(ctx, time.Duration(attempt)*5*time.Millisecond)
-	case isStale(err) && !s.batch.renewed:
+	case byEvents && !s.batch.statements:
+		s.batch.statements = true
+		return nil
+	case (isStale(err) || errors.Is(err, errChanged)) && !s.batch.renewed:
 		s.forget()
 		s.batch.renewed = true
 		return nil
@@ -352,7 +380,7 @@ func (s *Sink) makeRoute(ctx context.Context, i int, r *connect.Record) (*route,
 		}
 		s.env.Logger.Info("table is ready", "table", n.String(), "source", r.Table.String())
 	}
-	rt, err := newRoute(n, r.Table, key, sh.def, s.set, s.catalogue.charsets)
+	rt, err := newRoute(n, r.Table, key, &sh, s.set, s.catalogue.charsets)
 	if err != nil {
 		return nil, connect.Permanent(fmt.Errorf("jdbc: table %s cannot take the rows of %s: %w", n, r.Table, err))
 	}

@@ -246,6 +246,31 @@ func TestTransactionStaysWholeOverWrites(t *testing.T) {
 	expect(t, srv, "SELECT GROUP_CONCAT(id ORDER BY id) FROM "+db+".p", "0,1,10,20,21,40")
 }
 
+// TestFailureBeforeSendingKeepsEarlierWrites has the last of three Writes of a
+// transaction fail before anything of it was sent.
+func TestFailureBeforeSendingKeepsEarlierWrites(t *testing.T) {
+	srv := mysqltest.Shared(t)
+	db := srv.CreateDB(t)
+	srv.Exec(t, "CREATE TABLE "+db+".p (id INT PRIMARY KEY, s VARCHAR(20))")
+	p := mustTable(t, &schema.Table{Database: "shop", Name: "p", Key: []int{0}, Primary: true, Columns: []schema.Column{
+		{Name: "id", Type: schema.TypeInt}, {Name: "s", Type: schema.TypeVarchar, Length: 40, Charset: "utf8mb4", Collation: "utf8mb4_0900_ai_ci"}}})
+	s := openTest(t, srv.DSN(db), "schema.evolution", "none")
+	var f feed
+	for i := range 3 {
+		text := "x"
+		if i == 2 {
+			text = strings.Repeat("z", 21)
+		}
+		if err := s.Write(t.Context(), f.batch(insert(p, i, text))); err != nil && (i < 2 || failures(t, err) != "0") {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Write(t.Context(), &connect.Batch{State: state(f.next)}); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, srv, "SELECT GROUP_CONCAT(id ORDER BY id) FROM "+db+".p", "0,1")
+}
+
 // killSessions ends the sessions of sinks, which have no default database.
 func killSessions(t testing.TB, srv *mysqltest.Server, command string) {
 	t.Helper()

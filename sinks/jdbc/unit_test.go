@@ -277,7 +277,7 @@ func TestRouteRefuses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = newRoute(name{"d", "t"}, src, []int{0}, def, set, testCharsets)
+		_, err = newRoute(name{"d", "t"}, src, []int{0}, &shape{def: def}, set, testCharsets)
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v", c, err)
 		}

@@ -17,6 +17,9 @@ type transaction struct {
 	// inherited: it was open when the Write began; a savepoint marks where.
 	inherited bool
 	touched   map[string]bool // tables with changes in it
+	// verified are the tables, by their targets, that are known not to change
+	// before it ends.
+	verified map[string]*route
 }
 
 // packet is statements that wait to be sent together.
@@ -86,16 +89,20 @@ func (s *Sink) checks() bool {
 	return slices.ContainsFunc(s.packet.want, func(w want) bool { return w.rows >= 0 })
 }
 
-// begin opens the transaction, or marks the place in it to come back to.
-func (s *Sink) begin() {
+// begin opens the transaction, or marks the place in it to come back to. The
+// mark is sent at once: were it not there when something fails, the one of an
+// earlier Write would be taken for it.
+func (s *Sink) begin(ctx context.Context) error {
 	if s.tx.open {
 		if s.tx.inherited {
 			s.packet.add("SAVEPOINT w")
+			return s.send(ctx)
 		}
-		return
+		return nil
 	}
 	s.packet.add("BEGIN")
 	s.tx = transaction{open: true, touched: map[string]bool{}}
+	return nil
 }
 
 // rollback brings the transaction back to where the Write began.
@@ -113,7 +120,9 @@ func (s *Sink) rollback(ctx context.Context) error {
 // pass applies the records of the batch that are not committed yet, and ends
 // the transaction if the batch has a State.
 func (s *Sink) pass(ctx context.Context) error {
-	s.begin()
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
 	for i := s.batch.done; i < len(s.batch.b.Records); i++ {
 		if s.skips(i) {
 			continue
@@ -221,6 +230,8 @@ func (s *Sink) applyGroup(ctx context.Context, g *group) error {
 		return s.applyCarefully(ctx, g)
 	case g.table == nil:
 		return s.inOrder(ctx, g, all(len(g.list), &s.lists.order))
+	case s.direct(g):
+		return s.byEvents(ctx, g)
 	}
 	return s.byKey(ctx, g)
 }
@@ -265,8 +276,7 @@ func (s *Sink) commitAhead(ctx context.Context, end int) error {
 	}
 	s.batch.done = end
 	s.tx.inherited = false
-	s.begin()
-	return nil
+	return s.begin(ctx)
 }
 
 // finish ends the Write.
