@@ -93,6 +93,9 @@ type Topics interface {
 	CreateTopic(ctx context.Context, topic string, partitions int32) error
 	// Topics returns the partitions of each topic.
 	Topics(ctx context.Context) (map[string]int32, error)
+	// TopicsMade returns a channel that is closed when a topic is made after
+	// this call.
+	TopicsMade() <-chan struct{}
 	// Bounds returns the offset of the first message there is and the offset
 	// that the next one will get.
 	Bounds(ctx context.Context, topic string, partition int32) (first, end int64, err error)

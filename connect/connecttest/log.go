@@ -199,6 +199,19 @@ func testCreateTopic(c *logCase) {
 	if want := map[string]int32{"orders": 3, "shop.items": 1}; !maps.Equal(topics, want) {
 		c.t.Fatalf("topics %v, want %v", topics, want)
 	}
+	made := c.Log.TopicsMade()
+	c.create("orders", 3)
+	select {
+	case <-made:
+		c.t.Fatal("TopicsMade tells of a topic that was there")
+	default:
+	}
+	c.create("more", 1)
+	select {
+	case <-made:
+	case <-c.ctx.Done():
+		c.t.Fatal("TopicsMade does not tell of a new topic")
+	}
 	for p := range int32(3) {
 		if first, end := c.bounds("orders", p); first != 0 || end != 0 {
 			c.t.Fatalf("a new partition has the bounds %d, %d", first, end)

@@ -43,6 +43,7 @@ type Log struct {
 	topics  map[string][]partition
 	entries map[string]offsets.Position
 	changed chan struct{} // closed, and replaced, when readers should look again
+	made    chan struct{} // likewise when a topic was made
 	closed  bool
 }
 
@@ -62,6 +63,7 @@ func New() *Log {
 		topics:  map[string][]partition{},
 		entries: map[string]offsets.Position{},
 		changed: make(chan struct{}),
+		made:    make(chan struct{}),
 	}
 }
 
@@ -112,7 +114,16 @@ func (l *Log) CreateTopic(ctx context.Context, topic string, partitions int32) e
 		return nil
 	}
 	l.topics[topic] = make([]partition, partitions)
+	close(l.made)
+	l.made = make(chan struct{})
 	return nil
+}
+
+// TopicsMade returns a channel that is closed when the next topic is made.
+func (l *Log) TopicsMade() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.made
 }
 
 // Topics returns the partitions of each topic.

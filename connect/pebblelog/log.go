@@ -47,6 +47,7 @@ type Log struct {
 
 	mu        sync.Mutex
 	topics    map[string]*topic // a topic never goes or changes
+	made      chan struct{}     // closed, and replaced, when a topic was made
 	pending   []*commit         // applied and not known durable, in order of seq
 	published uint64            // seq up to which all is durable and shown
 	gate      chan struct{}     // not nil: appends wait until it is closed
@@ -210,8 +211,17 @@ func (l *Log) createTopic(ctx context.Context, name string, partitions int32) er
 	}
 	l.mu.Lock()
 	l.topics[name] = t
+	close(l.made)
+	l.made = make(chan struct{})
 	l.mu.Unlock()
 	return nil
+}
+
+// TopicsMade returns a channel that is closed when the next topic is made.
+func (l *Log) TopicsMade() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.made
 }
 
 func newTopic(id uint32, name string, partitions int32) *topic {

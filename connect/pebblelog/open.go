@@ -36,6 +36,7 @@ func open(opts Options) (*Log, error) {
 		broken:     make(chan struct{}),
 		appendLock: make(chan struct{}, 1),
 		topics:     map[string]*topic{},
+		made:       make(chan struct{}),
 		done:       make(chan struct{}),
 		work:       make(chan struct{}, 1),
 		stopped:    make(chan struct{}),

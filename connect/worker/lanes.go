@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/towline/towline/connect"
@@ -130,11 +131,12 @@ func (t *sinkTask) skipDone(u *sinkUnit) (cut int) {
 // setState computes how far the unit takes each partition: to its last
 // message or, where transactions stay whole, to the last one that ends in it.
 func (t *sinkTask) setState(u *sinkUnit, cut int) {
-	u.state = u.state[:0]
+	u.state, u.marks = u.state[:0], u.marks[:0]
+	clear(u.at)
 	if !t.whole {
 		for i := range u.msgs.List {
 			if m := &u.msgs.List[i]; lastOfRun(u.msgs.List, i) {
-				u.addState(partition{m.Topic, m.Partition}, offsets.Mark{Offset: m.Offset + 1})
+				t.addState(u, partition{m.Topic, m.Partition}, offsets.Mark{Offset: m.Offset + 1})
 			}
 		}
 		return
@@ -152,21 +154,29 @@ func (t *sinkTask) setState(u *sinkUnit, cut int) {
 			if cut >= u.ends[i] {
 				mark = offsets.Mark{Offset: m.Offset + 1}
 			}
-			u.addState(p, mark)
+			t.addState(u, p, mark)
 		}
 		begin = u.ends[i]
 	}
 }
 
-func (u *sinkUnit) addState(p partition, m offsets.Mark) {
-	key := offsets.MarkKey(p.topic, p.num)
-	for i := range u.state {
-		if u.state[i].Key == key {
-			u.state[i].Pos = m.Position()
-			return
-		}
+// addState says that u takes p to m.
+func (t *sinkTask) addState(u *sinkUnit, p partition, m offsets.Mark) {
+	if i, ok := u.at[p]; ok {
+		u.state[i].Pos, u.marks[i].m = m.Position(), m
+		return
 	}
+	key, ok := t.keys[p]
+	if !ok {
+		key = offsets.MarkKey(p.topic, p.num)
+		t.keys[p] = key
+	}
+	if u.at == nil {
+		u.at = map[partition]int{}
+	}
+	u.at[p] = len(u.state)
 	u.state = append(u.state, offsets.Entry{Key: key, Pos: m.Position()})
+	u.marks = append(u.marks, partitionMark{p, m})
 }
 
 // transform runs the chain. Where transactions stay whole, the records up to
@@ -446,30 +456,28 @@ func wrapWrite(err error) error {
 	return fmt.Errorf("write: %w", err)
 }
 
-// finishLoop takes units that all lanes are through with, in order, saves how
-// far the task has got, and frees the units.
+// finishLoop takes units that all lanes are through with, in order, has it
+// saved how far the task has got, and frees the units.
 func (t *sinkTask) finishLoop(ctx context.Context, order <-chan *sinkUnit, free chan<- *sinkUnit) error {
 	unsaved := map[string]offsets.Position{}
 	tick := time.NewTicker(idleFlush)
 	defer tick.Stop()
-	saving := t.meter.stages.track(stageSaveWait)
-	defer saving.end()
-	save := func() error {
-		if len(unsaved) == 0 {
-			return nil
+	for open := true; open; {
+		var u *sinkUnit
+		select {
+		case u, open = <-order:
+		case <-tick.C:
+			t.offerSave(unsaved)
+			continue
 		}
-		saving.enter(stageSave)
-		defer saving.enter(stageSaveWait)
-		return t.save(ctx, unsaved)
-	}
-	for u := range order {
+		if !open {
+			break
+		}
 		for u.refs.Load() > 0 {
 			select {
 			case <-t.through:
 			case <-tick.C:
-				if err := save(); err != nil {
-					return err
-				}
+				t.offerSave(unsaved)
 			case <-ctx.Done():
 				return ctx.Err()
 			}
@@ -479,25 +487,45 @@ func (t *sinkTask) finishLoop(ctx context.Context, order <-chan *sinkUnit, free 
 		}
 		t.progress.finished(u)
 		free <- u
-		select {
-		case <-tick.C:
-			if err := save(); err != nil {
-				return err
-			}
-		default:
-		}
 	}
-	return save()
+	if len(unsaved) == 0 {
+		return nil
+	}
+	select {
+	case t.saves <- unsaved:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
-func (t *sinkTask) save(ctx context.Context, unsaved map[string]offsets.Position) error {
-	entries := make([]offsets.Entry, 0, len(unsaved))
-	for k, p := range unsaved {
-		entries = append(entries, offsets.Entry{Key: t.prefix + k, Pos: p})
+// offerSave has unsaved saved and empties it, unless saving is at something
+// still: no unit waits for the disk.
+func (t *sinkTask) offerSave(unsaved map[string]offsets.Position) {
+	if len(unsaved) == 0 {
+		return
 	}
-	if err := t.log.Store().Save(ctx, entries...); err != nil { // invariant 1: the target has it
-		return fmt.Errorf("save position: %w", err)
+	select {
+	case t.saves <- maps.Clone(unsaved):
+		clear(unsaved)
+	default:
 	}
-	clear(unsaved)
+}
+
+// saveLoop saves how far the task has got.
+func (t *sinkTask) saveLoop(ctx context.Context) error {
+	saving := t.meter.stages.track(stageSaveWait)
+	defer saving.end()
+	for done := range t.saves {
+		saving.enter(stageSave)
+		entries := make([]offsets.Entry, 0, len(done))
+		for k, p := range done {
+			entries = append(entries, offsets.Entry{Key: t.prefix + k, Pos: p})
+		}
+		if err := t.log.Store().Save(ctx, entries...); err != nil { // invariant 1: the target has it
+			return fmt.Errorf("save position: %w", err)
+		}
+		saving.enter(stageSaveWait)
+	}
 	return nil
 }

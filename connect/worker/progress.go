@@ -53,14 +53,8 @@ func (p *progress) mark(part partition) offsets.Mark {
 func (p *progress) finished(u *sinkUnit) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i := range u.state {
-		topic, num, err := offsets.ParseMarkKey(u.state[i].Key)
-		if err != nil {
-			continue
-		}
-		if m, err := offsets.ParseMark(u.state[i].Pos); err == nil {
-			p.marks[partition{topic, num}] = m
-		}
+	for i := range u.marks {
+		p.marks[u.marks[i].p] = u.marks[i].m
 	}
 	if n := len(u.msgs.List); n > 0 {
 		p.time = u.msgs.List[n-1].Time

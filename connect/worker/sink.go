@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	sinkUnits     = 4       // units in a sink's ring
-	sinkReadBytes = 2 << 20 // message bytes to read into one unit
-	topicsEvery   = time.Second
+	sinkUnits     = 4                      // units in a sink's ring
+	sinkReadBytes = 2 << 20                // message bytes to read into one unit
+	topicsEvery   = 50 * time.Millisecond  // the least between two looks for new topics
 	idleFlush     = 500 * time.Millisecond // until idle lanes learn of progress, and until it is saved
 )
 
@@ -49,17 +49,23 @@ type sinkTask struct {
 	// next is where reading goes on; owned by the reading goroutine while it
 	// runs.
 	next map[partition]offsets.Mark
+	// wanted has the topics that wants was asked about; of the same goroutine.
+	wanted map[string]bool
 	// pending is State that a lane has not been given yet, because units had
 	// no records for it; owned by the dispatching goroutine.
 	pending []map[string]offsets.Position
 	// spreads is how the rows of each table, by database and name, were split
 	// last; owned by the dispatching goroutine.
 	spreads map[[2]string]connect.Spread
+	keys    map[partition]string // of State; of the same goroutine
 	buf     []byte
 	// building follows the dispatching goroutine.
 	building *track
 	// through is signalled when all lanes are through with a unit.
 	through chan struct{}
+	// saves takes what is to be saved, while the goroutine that does so waits
+	// for it.
+	saves chan map[string]offsets.Position
 }
 
 // sinkUnit is a run of messages on its way through the lanes.
@@ -68,12 +74,20 @@ type sinkUnit struct {
 	batch connect.Batch
 	ends  []int // after message i, the batch has ends[i] records
 	state []offsets.Entry
+	marks []partitionMark    // what state says
+	at    map[partition]int  // indexes in state
 	parts [][]connect.Record // by lane; what of it was sent already, in sent
 	sent  []int
 	head  []connect.Record // where transactions stay whole: records up to
 	tail  []connect.Record // the last end of one, and those behind it
 	refs  atomic.Int32
 	left  time.Time // when it was handed over to the dispatching goroutine
+}
+
+// partitionMark is how far a partition is done.
+type partitionMark struct {
+	p partition
+	m offsets.Mark
 }
 
 // laneWork is what a lane does next: records to write and State to keep, or
@@ -108,6 +122,7 @@ func (t *sinkTask) openSinks(ctx context.Context) error {
 	t.starts = make([]map[partition]offsets.Mark, t.lanes)
 	t.pending = make([]map[string]offsets.Position, t.lanes)
 	t.keeps, t.spreads = false, map[[2]string]connect.Spread{}
+	t.wanted, t.keys = map[string]bool{}, map[partition]string{}
 	for i := range t.lanes {
 		t.starts[i] = map[partition]offsets.Mark{}
 		t.pending[i] = map[string]offsets.Position{}
@@ -217,6 +232,7 @@ func (t *sinkTask) pump(ctx context.Context) error {
 		free <- new(sinkUnit)
 	}
 	t.through = make(chan struct{}, 1)
+	t.saves = make(chan map[string]offsets.Position)
 	t.works = make([]chan laneWork, t.lanes)
 	for i := range t.works {
 		t.works[i] = make(chan laneWork, 2*sinkUnits)
@@ -228,7 +244,11 @@ func (t *sinkTask) pump(ctx context.Context) error {
 			defer close(order)
 			return t.dispatchLoop(ctx, full, order)
 		},
-		func(ctx context.Context) error { return t.finishLoop(ctx, order, free) },
+		func(ctx context.Context) error {
+			defer close(t.saves)
+			return t.finishLoop(ctx, order, free)
+		},
+		t.saveLoop,
 	}
 	for i := range t.lanes {
 		stages = append(stages, func(ctx context.Context) error { return t.laneLoop(ctx, i) })
@@ -245,15 +265,22 @@ func (t *sinkTask) readLoop(ctx context.Context, free chan *sinkUnit, out chan<-
 	reading := t.meter.stages.track(stageRead)
 	defer reading.end()
 	for ctx.Err() == nil {
+		looked, made := time.Now(), t.log.TopicsMade()
 		cursors, err := t.discover(ctx)
 		if err != nil {
 			return err
 		}
+		rctx, cancel := context.WithCancel(ctx)
+		var watch sync.WaitGroup
+		watch.Go(func() { t.watchTopics(rctx, made, looked, len(cursors), cancel) })
 		if len(cursors) == 0 {
-			sleep(ctx, topicsEvery)
-			continue
+			<-rctx.Done()
+		} else {
+			err = t.readTopics(rctx, reading, cursors, free, out)
 		}
-		if err := t.readTopics(ctx, reading, cursors, free, out); err != nil {
+		cancel()
+		watch.Wait()
+		if err != nil {
 			return err
 		}
 	}
@@ -270,12 +297,11 @@ func (t *sinkTask) discover(ctx context.Context) ([]connect.Cursor, error) {
 		}
 		return nil, fmt.Errorf("list topics: %w", err)
 	}
-	total := 0
+	total := t.countWanted(all)
 	for topic, n := range all {
-		if !t.wants(topic) {
+		if !t.wanted[topic] {
 			continue
 		}
-		total += int(n)
 		for i := range n {
 			p := partition{topic, i}
 			if _, ok := t.next[p]; ok {
@@ -305,26 +331,24 @@ func (t *sinkTask) discover(ctx context.Context) ([]connect.Cursor, error) {
 func (t *sinkTask) readTopics(ctx context.Context, reading *track, cursors []connect.Cursor, free chan *sinkUnit, out chan<- *sinkUnit) error {
 	r, err := t.log.OpenReader(ctx, cursors)
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
 		return fmt.Errorf("open reader: %w", err)
 	}
 	defer r.Close()
-	rctx, cancel := context.WithCancel(ctx)
-	var watch sync.WaitGroup
-	watch.Go(func() { t.watchTopics(rctx, len(cursors), cancel) })
-	defer watch.Wait()
-	defer cancel()
 	for {
 		var u *sinkUnit
 		reading.enter(stageReadWait)
 		select {
 		case u = <-free:
-		case <-rctx.Done():
+		case <-ctx.Done():
 			return nil
 		}
 		reading.enter(stageRead)
 		u.msgs.Reset()
-		if err := r.Read(rctx, &u.msgs, sinkReadBytes); err != nil {
-			if rctx.Err() != nil {
+		if err := r.Read(ctx, &u.msgs, sinkReadBytes); err != nil {
+			if ctx.Err() != nil {
 				free <- u
 				return nil
 			}
@@ -336,11 +360,7 @@ func (t *sinkTask) readTopics(ctx context.Context, reading *track, cursors []con
 			}
 		}
 		u.left = time.Now()
-		select {
-		case out <- u:
-		case <-ctx.Done():
-			return nil
-		}
+		out <- u // it has room for all units: what next says was read is never dropped
 	}
 }
 
@@ -350,22 +370,42 @@ func lastOfRun(list []connect.Message, i int) bool {
 }
 
 // watchTopics calls changed when the number of partitions to read is not n
-// any more.
-func (t *sinkTask) watchTopics(ctx context.Context, n int, changed func()) {
-	for sleep(ctx, topicsEvery) {
+// any more. Where many topics are made one after another it looks now and then.
+func (t *sinkTask) watchTopics(ctx context.Context, made <-chan struct{}, looked time.Time, n int, changed func()) {
+	for {
+		select {
+		case <-made:
+		case <-ctx.Done():
+			return
+		}
+		if pause := topicsEvery - time.Since(looked); pause > 0 && !sleep(ctx, pause) {
+			return
+		}
+		looked, made = time.Now(), t.log.TopicsMade()
 		all, err := t.log.Topics(ctx)
 		if err != nil {
-			continue // the reader will meet the same fault and report it
+			changed() // discover meets the same fault and reports it
+			return
 		}
-		total := 0
-		for topic, parts := range all {
-			if t.wants(topic) {
-				total += int(parts)
-			}
-		}
-		if total != n {
+		if t.countWanted(all) != n {
 			changed()
 			return
 		}
 	}
+}
+
+// countWanted returns the number of partitions to read. The reading goroutine
+// asks as well, but not at the same time.
+func (t *sinkTask) countWanted(all map[string]int32) (n int) {
+	for topic, parts := range all {
+		wanted, ok := t.wanted[topic]
+		if !ok {
+			wanted = t.wants(topic)
+			t.wanted[topic] = wanted
+		}
+		if wanted {
+			n += int(parts)
+		}
+	}
+	return n
 }
