@@ -136,6 +136,13 @@ func TestSpread(t *testing.T) {
 		{schema.Table{Columns: []schema.Column{col(schema.TypeVarchar, "utf8mb4_0900_bin")}, Key: []int{0}}, SpreadByKey},
 		{schema.Table{Columns: []schema.Column{col(schema.TypeBigInt, "")}, Key: []int{0}, Unique: [][]int{{0}}}, SpreadByTable},
 	} {
+		rows := c.want
+		if len(c.t.Unique) > 0 { // other unique keys tie no rows where a target keeps none
+			rows = SpreadByKey
+		}
+		if got := RowSpreadOf(&c.t); got != rows {
+			t.Errorf("%+v: rows spread %d, want %d", c.t, got, rows)
+		}
 		if got := SpreadOf(&c.t); got != c.want {
 			t.Errorf("%+v: spread %d, want %d", c.t, got, c.want)
 		}

@@ -39,7 +39,16 @@ const (
 
 // SpreadOf returns how t's records may be split.
 func SpreadOf(t *schema.Table) Spread {
-	if len(t.Key) == 0 || len(t.Unique) > 0 || t.UniqueUnknown {
+	if len(t.Unique) > 0 || t.UniqueUnknown {
+		return SpreadByTable
+	}
+	return RowSpreadOf(t)
+}
+
+// RowSpreadOf returns how t's records may be split for a target that keeps no
+// unique keys, where only records of one row must stay in order.
+func RowSpreadOf(t *schema.Table) Spread {
+	if len(t.Key) == 0 {
 		return SpreadByTable
 	}
 	for _, i := range t.Key {

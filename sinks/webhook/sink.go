@@ -121,7 +121,7 @@ func (s *sink) prepare(b *connect.Batch) {
 		s.buf, it.err = s.appendBody(s.buf, r)
 		it.end = len(s.buf)
 		it.id, s.idBuf = messageID(s.connector, r, s.idBuf)
-		it.hash, s.idBuf = r.Hash(connect.SpreadOf(r.Table), s.idBuf)
+		it.hash, s.idBuf = r.Hash(connect.RowSpreadOf(r.Table), s.idBuf)
 		s.items = append(s.items, it)
 	}
 }
