@@ -58,6 +58,7 @@ func maskOptions() []connect.Option {
 // maskRule is what is done to the values of matching columns.
 type maskRule struct {
 	option  string // as it may be shown
+	text    string // of the expressions
 	columns []*regexp.Regexp
 	mask    string // of asterisks
 	length  int    // that a truncation leaves; 0: none
@@ -70,7 +71,7 @@ type maskRule struct {
 func newMaskRules(cfg connect.Config) (rules []maskRule, err error) {
 	for _, name := range []string{optMask, optTruncate, optHash, optHashV2} {
 		for _, m := range cfg.Family(name) {
-			r := maskRule{option: connect.ShownKey(m.Key), v2: name == optHashV2}
+			r := maskRule{option: connect.ShownKey(m.Key), text: m.Value, v2: name == optHashV2}
 			if r.columns, err = anchored(connect.SplitList(m.Value)); err == nil {
 				err = r.set(name, m.Groups)
 			}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/towline/towline/connect"
+	"github.com/towline/towline/offsets"
 )
 
 // Names of the options.
@@ -101,7 +102,7 @@ func captureOptions() []connect.Option {
 		list(optDBExclude, "Regular expressions of databases not to capture. Not together with `database.include.list`."),
 		list(optTableInclude, "Regular expressions of the tables to capture. They match whole names of the form `database.table`, in any letter case. Default: all."),
 		list(optTableExclude, "Regular expressions of tables not to capture. Not together with `table.include.list`."),
-		list(optColumnInclude, "Regular expressions of the columns to capture. They match whole names of the form `database.table.column`, in any letter case. Columns of a table's key are always captured. Others are neither read by a snapshot nor decoded from the log. Default: all."),
+		list(optColumnInclude, "Regular expressions of the columns to capture. They match whole names of the form `database.table.column`, in any letter case. Columns of a table's key are always captured. Others are neither read by a snapshot nor decoded from the log. When lists or masks are changed so that a table shows more than before, or something else, its rows are read anew. Default: all."),
 		list(optColumnExclude, "Regular expressions of columns not to capture. Columns of a table's key cannot be left out; matching one is an error. Not together with `column.include.list`."),
 		{Name: optGuardMax, Type: connect.TypeInt, Default: "0", Min: 0, Max: 1 << 30, Importance: connect.Low, Group: groupTables,
 			Doc: "The most tables that may be captured, against lists that match more than was meant; 0 is no limit."},
@@ -242,6 +243,7 @@ type settings struct {
 	heartbeat      time.Duration
 	netWrite       int64
 	filter         *filter
+	shown          offsets.Entry // what records show, as State
 	topics         topics
 	guard          guardrail
 	query          bool   // records have their statement
@@ -267,8 +269,8 @@ func newSettings(cfg connect.Config) (*settings, error) {
 		sslMode:  strings.ToLower(cfg.String(optSSLMode)),
 		ca:       cfg.String(optSSLCA), cert: cfg.String(optSSLCert), key: cfg.String(optSSLKey),
 		timeout: cfg.Millis(optTimeout), heartbeat: cfg.Millis(optLogHeartbeat), netWrite: cfg.Int(optNetWrite),
-		filter: f,
-		query:  cfg.Bool(optQuery), schemaChanges: cfg.Bool(optSchemas),
+		filter: f, shown: shownEntry(cfg, f),
+		query: cfg.Bool(optQuery), schemaChanges: cfg.Bool(optSchemas),
 		action: cfg.String(optActionQuery), actionEvery: cfg.Millis(optHeartbeat),
 		guard:     guardrail{most: int(cfg.Int(optGuardMax)), fail: strings.EqualFold(cfg.String(optGuardAction), "fail")},
 		topics:    topics{prefix: cfg.String(optPrefix), delimiter: cfg.String(optDelimiter), single: strings.EqualFold(cfg.String(optLayout), "single")},

@@ -105,8 +105,9 @@ type target struct {
 	topic    string
 }
 
-// run walks all units, until they end or ctx does.
-func (q *sequencer) run(ctx context.Context, units <-chan unit, spare chan<- [][]byte) {
+// run walks all units, until they end or ctx does. The tables of reread are told
+// to be read anew before.
+func (q *sequencer) run(ctx context.Context, units <-chan unit, spare chan<- [][]byte, reread []*schema.Table) {
 	defer func() {
 		close(q.work)
 		close(q.out)
@@ -114,7 +115,7 @@ func (q *sequencer) run(ctx context.Context, units <-chan unit, spare chan<- [][
 			q.payload.Close()
 		}
 	}()
-	err := q.loop(ctx, units, spare)
+	err := q.loop(ctx, units, spare, reread)
 	if err != nil && ctx.Err() == nil {
 		q.emit(ctx, &job{err: err, done: closedChan})
 	}
@@ -122,11 +123,12 @@ func (q *sequencer) run(ctx context.Context, units <-chan unit, spare chan<- [][
 
 var closedChan = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
-func (q *sequencer) loop(ctx context.Context, units <-chan unit, spare chan<- [][]byte) error {
+func (q *sequencer) loop(ctx context.Context, units <-chan unit, spare chan<- [][]byte, reread []*schema.Table) error {
 	var err error
 	if q.cur, err = q.newJob(ctx); err != nil {
 		return err
 	}
+	q.reread(reread)
 	for {
 		select {
 		case u, ok := <-units:

@@ -40,6 +40,7 @@ type shapes struct {
 	// lost are tables whose shape comes with their next table map. They are to
 	// be read anew then.
 	lost  map[tableName]string
+	saved offsets.Position    // the options in force before
 	views map[tableName]*view // of the captured tables, as far as asked for
 	xa    undecided
 	temps temporaries
@@ -272,6 +273,8 @@ func (s *shapes) load(state []offsets.Entry) error {
 			} else if err == nil {
 				s.halted[tableName{l[0], l[1]}] = l[2]
 			}
+		case e.Key == keyShown:
+			s.saved = e.Pos
 		case strings.HasPrefix(e.Key, keyPrepared):
 			err = s.xa.load(e)
 		case strings.HasPrefix(e.Key, keyTemporary):

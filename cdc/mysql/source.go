@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -124,12 +125,20 @@ func (s *Source) open(ctx context.Context, db *sql.DB, from offsets.Position, st
 	if err := s.settings.guard.check(len(sh.captured())); err != nil {
 		return err
 	}
+	var reread []*schema.Table
+	if shown := s.settings.shown; from != nil && !bytes.Equal(sh.saved, shown.Pos) {
+		saved, err := parseShown(sh.saved)
+		if err != nil {
+			return connect.Permanent(fmt.Errorf("saved state: entry %s: %w", keyShown, err))
+		}
+		reread, fresh = sh.widened(saved), append(fresh, shown)
+	}
 	dump, skipTo, err := s.settings.openDump(ctx, &pos)
 	if err != nil {
 		return err
 	}
 	s.report(sh)
-	s.start(db, dump, skipTo, pos, sh, fresh)
+	s.start(db, dump, skipTo, pos, sh, fresh, reread)
 	return nil
 }
 
@@ -152,7 +161,7 @@ func (s *Source) first(ctx context.Context, db *sql.DB, f facts, sh *shapes) (po
 	if err != nil {
 		return pos, nil, err
 	}
-	return pos, sh.entries(), s.warnPrepared(ctx, db)
+	return pos, append(sh.entries(), s.settings.shown), s.warnPrepared(ctx, db)
 }
 
 // warnPrepared tells of XA transactions that are prepared at the first start:
@@ -195,7 +204,7 @@ func (s *Source) resume(ctx context.Context, db *sql.DB, f facts, sh *shapes, fr
 }
 
 // start starts the goroutines. sh is the sequencer's from then on.
-func (s *Source) start(db *sql.DB, d *dump, skipTo uint64, pos position, sh *shapes, fresh []offsets.Entry) {
+func (s *Source) start(db *sql.DB, d *dump, skipTo uint64, pos position, sh *shapes, fresh []offsets.Entry, reread []*schema.Table) {
 	tables := sh.captured()
 	ctx, cancel := context.WithCancel(context.Background())
 	decoders := max(1, runtime.GOMAXPROCS(0)-1)
@@ -211,7 +220,7 @@ func (s *Source) start(db *sql.DB, d *dump, skipTo uint64, pos position, sh *sha
 		q.file, q.offset = pos.file, pos.pos
 	}
 	r.wg.Go(func() { d.read(ctx, units, spare) })
-	r.wg.Go(func() { q.run(ctx, units, spare) })
+	r.wg.Go(func() { q.run(ctx, units, spare, reread) })
 	startDecoders(&r.wg, decoders, work)
 	if s.settings.action != "" {
 		r.wg.Go(func() { s.act(ctx, db) })
