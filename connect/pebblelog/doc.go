@@ -111,7 +111,7 @@
 //
 // # Memory
 //
-// At most about 100 MB beside what callers hold: memtables of 24 MB, of which
+// At most about 60 MB beside what callers hold: memtables of 12 MB, of which
 // four exist at most, and 8 MB of block cache. Concurrent appends add the
 // bytes they carry.
 //

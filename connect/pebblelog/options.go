@@ -80,12 +80,19 @@ func (o *Options) segmentAge() time.Duration {
 	return min(max(o.Retention/24, time.Second), time.Hour)
 }
 
-// compression of blocks. Frames of rows shrink well, and snappy keeps up with any
+// compression of blocks. Small messages shrink well, and this keeps up with any
 // disk; zstd saves another quarter of the space for much more of the processor.
-var compression = sstable.FastestCompression
+// Frames are compressed already: where blocks shrink by less than a tenth, only
+// one now and then is tried.
+var compression = func() *sstable.CompressionProfile {
+	p := *sstable.FastestCompression
+	p.OtherBlocks = sstable.NoCompression.OtherBlocks // what Pebble falls back to
+	p.MinReductionPercent, p.AdaptiveReductionCutoffPercent = 10, 10
+	return &p
+}()
 
 const (
-	memTableBytes = 24 << 20
+	memTableBytes = 12 << 20
 	memTables     = 3
 	cacheBytes    = 8 << 20
 	// maxSublevels is how far compactions may fall behind before appends

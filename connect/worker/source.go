@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	sourceUnits = 16       // units in a source's ring
-	joinUnits   = 8        // the most units that one append joins
-	joinBytes   = 16 << 20 // the most message bytes that one append joins
+	sourceUnits = 16      // units in a source's ring
+	joinUnits   = 8       // the most units that one append joins
+	joinBytes   = 4 << 20 // with more message bytes an append joins no more
 )
 
 // Keys within a source task's prefix.
