@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -125,6 +126,9 @@ func (s *settings) handshake(ctx context.Context, config *tls.Config, options []
 		var d net.Dialer
 		c, err := d.DialContext(ctx, network, address)
 		raw = c
+		if err == nil && config != nil {
+			c = &readAhead{Conn: c, buf: bufio.NewReaderSize(c, readAheadSize)}
+		}
 		return c, err
 	}
 	// The client does not look at ctx once it is connected: end it by closing.
@@ -150,6 +154,17 @@ func (s *settings) handshake(ctx context.Context, config *tls.Config, options []
 	}
 	return conn, err
 }
+
+// readAhead reads more from the socket than is asked for. TLS asks for a
+// record at a time, of which the server makes one for each event.
+type readAhead struct {
+	net.Conn
+	buf *bufio.Reader
+}
+
+const readAheadSize = 128 << 10
+
+func (c *readAhead) Read(b []byte) (int, error) { return c.buf.Read(b) }
 
 // Numbers of server errors.
 const (

@@ -24,8 +24,9 @@ type packets struct {
 	conn    net.Conn
 	timeout time.Duration
 	slab    []byte
-	r, w    int  // slab[r:w] was read and is not yet cut
-	seq     byte // of the next packet
+	r, w    int       // slab[r:w] was read and is not yet cut
+	seq     byte      // of the next packet
+	renewed time.Time // when the deadline of reads was set
 }
 
 var errSequence = errors.New("the packets of the connection are out of order")
@@ -92,10 +93,14 @@ func (p *packets) need(n int) error {
 	return nil
 }
 
-// read reads once, and waits no longer than the server may be silent.
+// read reads once, and waits no longer than the server may be silent. Reads
+// may be many, and a deadline is dear, so one may be a little early.
 func (p *packets) read(b []byte) (int, error) {
-	if err := p.conn.SetReadDeadline(time.Now().Add(p.timeout)); err != nil {
-		return 0, err
+	if now := time.Now(); now.Sub(p.renewed) > p.timeout/16 {
+		if err := p.conn.SetReadDeadline(now.Add(p.timeout)); err != nil {
+			return 0, err
+		}
+		p.renewed = now
 	}
 	n, err := p.conn.Read(b)
 	if n > 0 {
