@@ -237,3 +237,40 @@ func TestNeighbours(t *testing.T) {
 		}
 	}
 }
+
+// TestKnownPrefix decodes messages after one with the same schema, each as a
+// decoder does that has seen none.
+func TestKnownPrefix(t *testing.T) {
+	var in connect.Batch
+	var msgs connect.Messages
+	benchUpdates(&in)
+	if err := open(t, nil).Encode(&msgs, &in); err != nil {
+		t.Fatal(err)
+	}
+	good := string(msgs.List[0].Value)
+	at := bytes.Index([]byte(good), []byte(`,"payload":`))
+	head, payload := good[len(`{"schema":`):at], good[at+len(`,"payload":`):len(good)-1]
+	first := []string{good, `{"payload":` + payload + `,"schema":` + head + `}`}
+	second := []string{good, good + " ", good + "x", good[:len(good)-1], good[:len(good)-1] + `,"payload":null}`, good[:len(good)-1] + `,"schema":{}}`,
+		`{"payload":` + payload + `}`, `{"payload":` + payload + `,"schema":` + head + `}`, `{"schema":` + head + `,"payload":}`, `{"schema":` + head + `}`}
+	for i, a := range first {
+		for k, b := range second {
+			decode := func(values ...string) (out connect.Batch, err error) {
+				c := open(t, nil)
+				for _, v := range values {
+					out.Reset()
+					err = c.Decode(&out, []connect.Message{{Topic: "t", Count: 1, Key: msgs.List[0].Key, Value: []byte(v)}})
+				}
+				return out, err
+			}
+			got, gotErr := decode(a, b)
+			want, wantErr := decode(b)
+			if fmt.Sprint(gotErr) != fmt.Sprint(wantErr) {
+				t.Errorf("%d, %d: %v, want %v", i, k, gotErr, wantErr)
+			}
+			if diff := connecttest.EqualBatches(&got, &want); diff != "" {
+				t.Errorf("%d, %d: %s", i, k, diff)
+			}
+		}
+	}
+}

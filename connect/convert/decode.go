@@ -21,6 +21,10 @@ type decoder struct {
 	tables  map[string]*shape
 	strings map[string]string
 	buf     []byte
+	// prefix is what the last value with a schema had before its payload, and
+	// prefixOf the schema in there. Neighbours have the same, mostly.
+	prefix   []byte
+	prefixOf *rowSchema
 }
 
 func newDecoder(binary BinaryMode, max int) decoder {
@@ -39,6 +43,9 @@ func (d *decoder) decode(dst *connect.Batch, m *connect.Message) error {
 		}
 		return d.tombstone(dst, m)
 	}
+	if payload, ok := d.known(m.Value); ok {
+		return d.value(dst, m, d.prefixOf, payload)
+	}
 	head, payload, err := split(m.Value)
 	if err != nil {
 		return err
@@ -50,6 +57,29 @@ func (d *decoder) decode(dst *connect.Batch, m *connect.Message) error {
 	if err != nil {
 		return err
 	}
+	if cap(head) > cap(payload) { // the schema stands first
+		d.prefix = append(d.prefix[:0], m.Value[:cap(m.Value)-cap(payload)]...)
+		d.prefixOf = rs
+	}
+	return d.value(dst, m, rs, payload)
+}
+
+// known returns the payload of a value that begins with the prefix and has
+// nothing behind the payload.
+func (d *decoder) known(value []byte) (payload []byte, ok bool) {
+	if d.prefixOf == nil || !bytes.HasPrefix(value, d.prefix) {
+		return nil, false
+	}
+	s := scanner{b: value, pos: len(d.prefix)}
+	payload, err := s.raw()
+	if err != nil || s.take('}') != nil || s.end() != nil {
+		return nil, false // split says why
+	}
+	return payload, true
+}
+
+// value appends the record that a payload tells of.
+func (d *decoder) value(dst *connect.Batch, m *connect.Message, rs *rowSchema, payload []byte) (err error) {
 	if rs.envelope {
 		err = d.envelope(dst, m, rs, payload)
 	} else {

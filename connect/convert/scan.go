@@ -108,19 +108,26 @@ func (s *scanner) quoted() (raw []byte, escapes bool, err error) {
 	if err := s.take('"'); err != nil {
 		return nil, false, err
 	}
-	begin := s.pos
-	for ; s.pos < len(s.b); s.pos++ {
-		switch c := s.b[s.pos]; {
+	begin, all := s.pos, text(s.b)
+	for i := plain(all, begin); i < len(all); i = plain(all, i) {
+		switch c := all[i]; {
 		case c == '"':
-			s.pos++
-			return s.b[begin : s.pos-1], escapes, nil
+			s.pos = i + 1
+			return s.b[begin:i], escapes, nil
 		case c == '\\':
 			escapes = true
-			s.pos++
+			i += 2
 		case c < 0x20:
-			return nil, false, fmt.Errorf("a control character is in the string at byte %d", s.pos)
+			s.pos = i
+			return nil, false, fmt.Errorf("a control character is in the string at byte %d", i)
+		default: // not ASCII: whoever wants text looks at it
+			i++
+		}
+		if i > len(all) {
+			break
 		}
 	}
+	s.pos = len(s.b)
 	return nil, false, errEnd
 }
 
