@@ -31,7 +31,7 @@ func Check(ctx context.Context, cfg connect.Config) ([]connect.Finding, error) {
 		return []connect.Finding{{Fatal: true, What: err.Error(), Fix: "see there"}}, nil
 	}
 	c.ok("MySQL at %s answers", s.addr())
-	for _, step := range []func(context.Context) error{c.log, c.logFilters, c.prepared, c.serverID, c.grants, c.tables} {
+	for _, step := range []func(context.Context) error{c.log, c.logFilters, c.prepared, c.foreignKeys, c.serverID, c.grants, c.tables} {
 		if err := step(ctx); err != nil {
 			return nil, s.explain("check", err)
 		}

@@ -305,6 +305,12 @@ func (q *sequencer) rows(ctx context.Context, h *binlog.Header, event, body []by
 		}
 		return fmt.Errorf("a %s event is of table id %d, which no TABLE_MAP event has introduced", h.Type, ev.TableID)
 	}
+	const harmless = binlog.RowsSQLForeignKeys | binlog.RowsNoForeignKeys
+	if ev.Flags&harmless == 0 && ev.Kind != binlog.RowsWrite {
+		if err := q.cascaded(ctx, &ev, m); err != nil {
+			return err
+		}
+	}
 	t, err := q.target(ctx, m, h)
 	if err != nil {
 		return err
@@ -325,7 +331,12 @@ func (q *sequencer) rows(ctx context.Context, h *binlog.Header, event, body []by
 // rowsQuery takes note of the statement whose rows come next. A byte in front
 // of it is of no use.
 func (q *sequencer) rowsQuery(body []byte) {
-	if q.s.query && len(body) > 1 {
+	if !q.s.query || len(body) <= 1 {
+		return
+	}
+	if x := q.tx.xa; x != nil && !x.large {
+		x.append(binlog.RowsQueryEvent, body)
+	} else {
 		q.tx.query = strings.ToValidUTF8(string(body[1:]), "\ufffd")
 	}
 }

@@ -44,6 +44,7 @@ type shapes struct {
 	views map[tableName]*view // of the captured tables, as far as asked for
 	xa    undecided
 	temps temporaries
+	keys  cascades
 
 	version     int    // of the server that wrote the log
 	versionText string // likewise

@@ -133,6 +133,9 @@ func (s *Source) open(ctx context.Context, db *sql.DB, from offsets.Position, st
 		}
 		reread, fresh = sh.widened(saved), append(fresh, shown)
 	}
+	if err := s.warnCascades(ctx, db, f, &sh.keys); err != nil {
+		return err
+	}
 	dump, skipTo, err := s.settings.openDump(ctx, &pos)
 	if err != nil {
 		return err

@@ -38,7 +38,7 @@ const keyPrepared = "xa/"
 // prepared is an XA transaction that is open in the log, or undecided.
 type prepared struct {
 	tables []preparedTable
-	events [][]byte // type and body of TABLE_MAPs and row events
+	events [][]byte // type and body of TABLE_MAPs, row events and their statements
 	bytes  int
 	large  bool // rows were not kept
 	parts  int  // entries of the State
@@ -238,6 +238,10 @@ func (q *sequencer) deliver(ctx context.Context, h *binlog.Header, x *prepared) 
 			if targets[m] == nil {
 				targets[m] = q.replayed(x, m)
 			}
+			continue
+		}
+		if typ == binlog.RowsQueryEvent {
+			q.rowsQuery(body)
 			continue
 		}
 		ev, err := binlog.ParseRows(typ, body)
