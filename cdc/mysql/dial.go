@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"database/sql"
+	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
 	"io"
@@ -80,11 +81,29 @@ func (s *settings) openDB() (*sql.DB, error) {
 	if err != nil {
 		return nil, connect.Permanent(fmt.Errorf("connect to %s: %w", s.addr(), err))
 	}
-	db := sql.OpenDB(connector)
+	db := sql.OpenDB(timed{connector, s.timeout})
 	db.SetMaxOpenConns(4)
 	db.SetMaxIdleConns(1)
 	db.SetConnMaxIdleTime(30 * time.Second)
 	return db, nil
+}
+
+// timed bounds how long a login takes. The driver bounds only the steps of it,
+// each by as long as an answer may take.
+type timed struct {
+	sqldriver.Connector
+	timeout time.Duration
+}
+
+// Connect implements sqldriver.Connector.
+func (t timed) Connect(ctx context.Context) (sqldriver.Conn, error) {
+	within, cancel := context.WithTimeout(ctx, t.timeout)
+	defer cancel()
+	conn, err := t.Connector.Connect(within)
+	if err != nil && within.Err() != nil && ctx.Err() == nil {
+		return nil, fmt.Errorf("no login within %s (%s): %w", t.timeout, optTimeout, within.Err())
+	}
+	return conn, err
 }
 
 // silent is a logger for the driver, whose errors are returned anyway.
@@ -224,6 +243,7 @@ func (s *settings) explainNet(say func(what, do string) error, err error) error 
 	var timeout net.Error
 	var unknown x509.UnknownAuthorityError
 	var name x509.HostnameError
+	var invalid x509.CertificateInvalidError
 	switch {
 	case errors.Is(err, context.Canceled):
 		return err
@@ -233,6 +253,8 @@ func (s *settings) explainNet(say func(what, do string) error, err error) error 
 		return say("nothing listens there", "check "+optHost+" and "+optPort+" and that the server runs")
 	case errors.As(err, &unknown):
 		return connect.Permanent(say("its certificate is signed by nobody we trust", "set "+optSSLCA+" to the certificate of its authority"))
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return connect.Permanent(say("its certificate has expired or is not valid yet", "renew it there, and look at the clocks of both machines"))
 	case errors.As(err, &name):
 		return connect.Permanent(say("its certificate is for another host", "correct "+optHost+" or set "+optSSLMode+" to verify_ca"))
 	case strings.Contains(err.Error(), "does not support TLS"):

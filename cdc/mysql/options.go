@@ -25,6 +25,8 @@ const (
 	optSSLCA            = "database.ssl.ca"
 	optSSLCert          = "database.ssl.cert"
 	optSSLKey           = "database.ssl.key"
+	optKeystore         = "database.ssl.keystore"
+	optTruststore       = "database.ssl.truststore"
 	optPrefix           = "topic.prefix"
 	optDelimiter        = "topic.delimiter"
 	optGuardMax         = "guardrail.collections.max"
@@ -88,8 +90,12 @@ func connectionOptions() []connect.Option {
 			Doc: "File with the certificate (PEM) of this client."},
 		{Name: optSSLKey, Type: connect.TypeString, Importance: connect.Low, Group: groupConnection,
 			Doc: "File with the private key (PEM) of this client."},
+		{Name: optKeystore, Type: connect.TypeString, Importance: connect.Low, Group: groupConnection, Check: noKeystore,
+			Doc: "Not supported: certificates are PEM files here, see `database.ssl.cert` and `database.ssl.key`."},
+		{Name: optTruststore, Type: connect.TypeString, Importance: connect.Low, Group: groupConnection, Check: noKeystore,
+			Doc: "Not supported: certificates are PEM files here, see `database.ssl.ca`."},
 		{Name: optTimeout, Type: connect.TypeInt, Default: "30000", Min: 100, Max: 3600_000, Importance: connect.Medium, Group: groupConnection,
-			Doc: "Milliseconds to wait for a connection."},
+			Doc: "Milliseconds that connecting and logging in may take."},
 	}
 }
 
@@ -157,6 +163,12 @@ func tuningOptions() []connect.Option {
 		{Name: optNetWrite, Type: connect.TypeInt, Default: "3600", Min: 1, Max: 31536000, Importance: connect.Low, Group: groupTuning,
 			Doc: "Seconds that the server waits for this reader to take what it sent."},
 	}
+}
+
+// noKeystore says how to come from Java's stores to PEM files.
+func noKeystore(string) error {
+	return fmt.Errorf("stores of Java are not read here; turn it into PEM files: keytool -importkeystore -srckeystore STORE -destkeystore store.p12 -deststoretype PKCS12, " +
+		"then openssl pkcs12 -in store.p12 -nodes -out store.pem, and name those by database.ssl.ca, or database.ssl.cert and database.ssl.key")
 }
 
 // skipNone is the value of skipped.operations that skips nothing.
