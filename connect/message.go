@@ -18,6 +18,7 @@ type Message struct {
 type Messages struct {
 	List []Message
 
+	array   array[Message] // that List lies in
 	bytes   slab[byte]
 	headers slab[Header]
 	size    int
@@ -25,39 +26,38 @@ type Messages struct {
 
 const messageSlab = 256 << 10
 
-// Reset empties m and keeps its memory for reuse.
+// Reset empties m and gives its memory back.
 func (m *Messages) Reset() {
 	clear(m.List)
-	m.List, m.size = m.List[:0], 0
-	m.bytes.rewind()
-	m.headers.reset()
+	m.List, m.size = m.array.give(m.List, &messageStock), 0
+	m.bytes.rewind(&byteStock)
+	m.headers.reset(&headerStock)
 }
 
 // Add appends a zero Message and returns it. It is valid until the next Add.
 func (m *Messages) Add() *Message {
 	n := len(m.List)
-	if n < cap(m.List) {
-		m.List = m.List[:n+1]
-	} else {
-		m.List = append(m.List, Message{})
+	if n == cap(m.List) {
+		m.List = m.array.room(m.List, 1, &messageStock)
 	}
+	m.List = m.List[:n+1]
 	return &m.List[n]
 }
 
 // Alloc returns n bytes in m's memory, with no capacity beyond them. Their
 // content is not defined.
-func (m *Messages) Alloc(n int) []byte { m.size += n; return m.bytes.take(n, messageSlab) }
+func (m *Messages) Alloc(n int) []byte { m.size += n; return m.bytes.take(n, messageSlab, &byteStock) }
 
 // Scratch returns an empty slice in m's memory with room for at least n bytes,
 // to append to; pass what was appended to Use. Nothing else may be allocated
 // from m in between.
-func (m *Messages) Scratch(n int) []byte { return m.bytes.peek(n, messageSlab) }
+func (m *Messages) Scratch(n int) []byte { return m.bytes.peek(n, messageSlab, &byteStock) }
 
 // Use keeps p, which was appended to the slice of the last Scratch.
 func (m *Messages) Use(p []byte) []byte { m.size += len(p); return m.bytes.keep(p) }
 
 // NewHeaders returns n zero headers in m's memory.
-func (m *Messages) NewHeaders(n int) []Header { return m.headers.take(n, headerSlab) }
+func (m *Messages) NewHeaders(n int) []Header { return m.headers.take(n, headerSlab, &headerStock) }
 
 // Size returns the bytes that were taken from m's memory since Reset.
 func (m *Messages) Size() int { return m.size }

@@ -10,8 +10,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
-	"runtime/debug"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -101,7 +99,7 @@ func loadConnectors(files []string) ([]*config.Connector, error) {
 }
 
 func runConnectors(ctx context.Context, f runFlags, conns []*config.Connector, logger *slog.Logger) (err error) {
-	tuneMemory()
+	tuneMemory(len(conns))
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	w := worker.New(logger, worker.NewMetrics(reg))
@@ -127,6 +125,9 @@ func runConnectors(ctx context.Context, f runFlags, conns []*config.Connector, l
 		return errors.Join(err, log.Close())
 	}
 	defer stopServing()
+	mctx, stopMinding := context.WithCancel(ctx)
+	defer stopMinding()
+	go giveMemoryBack(mctx, w)
 	logger.Info("towline runs", "version", version, "data-dir", f.dataDir, "connectors", len(conns))
 	for {
 		err = errors.Join(runOver(ctx, w, log), log.Close())
@@ -182,15 +183,6 @@ func reopen(ctx context.Context, open func() (*pebblelog.Log, error), logger *sl
 			return nil, envError{err}
 		}
 	}
-}
-
-// tuneMemory lets the heap grow a little further between collections than Go
-// would, since most of it is rings of buffers that live for ever.
-func tuneMemory() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(200)
-	}
-	runtime.GC()
 }
 
 // serve starts the HTTP side, if it is wanted.

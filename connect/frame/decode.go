@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"slices"
 	"unsafe"
 
 	"github.com/klauspost/compress/s2"
@@ -141,7 +140,7 @@ func (d *decoder) readTables(p []byte, i, n int) (int, error) {
 // records reads n records from i in the body p on, which must end where p
 // does, and returns the bytes that they point to.
 func (d *decoder) records(dst *connect.Batch, m *connect.Message, p []byte, i, n int) (size int, err error) {
-	dst.Records = slices.Grow(dst.Records, n)
+	dst.Room(n)
 	var l last
 	values := 0
 	for k := range n {

@@ -50,7 +50,6 @@ func (t *sinkTask) dispatchLoop(ctx context.Context, in <-chan *sinkUnit, order 
 
 // decode fills the unit's batch, and notes where in it each message ends.
 func (t *sinkTask) decode(ctx context.Context, u *sinkUnit) error {
-	u.batch.Reset()
 	u.ends = u.ends[:0]
 	for i := range u.msgs.List {
 		m := &u.msgs.List[i]
@@ -212,10 +211,7 @@ func (t *sinkTask) split(ctx context.Context, u *sinkUnit) error {
 		return t.send(ctx, u, 0, u.batch.Records, u.state)
 	}
 	if u.parts == nil {
-		u.parts, u.sent = make([][]connect.Record, t.lanes), make([]int, t.lanes)
-	}
-	for i := range u.parts {
-		u.parts[i], u.sent[i] = u.parts[i][:0], 0
+		u.parts, u.sent = make([]connect.Batch, t.lanes), make([]int, t.lanes)
 	}
 	if err := t.partByLane(ctx, u); err != nil {
 		return err
@@ -248,7 +244,7 @@ func (t *sinkTask) partByLane(ctx context.Context, u *sinkUnit) error {
 		h, t.buf = r.Hash(spread, t.buf)
 		lane := int(h % uint64(t.lanes))
 		if !t.doneBefore(lane, r) {
-			u.parts[lane] = append(u.parts[lane], *r)
+			*u.parts[lane].Add() = *r
 		}
 	}
 	return nil
@@ -290,7 +286,7 @@ func (t *sinkTask) barrier(ctx context.Context, u *sinkUnit, r *connect.Record) 
 	if err := t.fence(ctx); err != nil {
 		return err
 	}
-	u.parts[0] = append(u.parts[0], *r)
+	*u.parts[0].Add() = *r
 	if err := t.sendParts(ctx, u, nil); err != nil {
 		return err
 	}
@@ -322,8 +318,8 @@ func (t *sinkTask) fence(ctx context.Context) error {
 // sendParts sends what of the parts was not sent yet.
 func (t *sinkTask) sendParts(ctx context.Context, u *sinkUnit, state []offsets.Entry) error {
 	for lane := range t.lanes {
-		records := u.parts[lane][u.sent[lane]:]
-		u.sent[lane] = len(u.parts[lane])
+		records := u.parts[lane].Records[u.sent[lane]:]
+		u.sent[lane] = len(u.parts[lane].Records)
 		if len(records) == 0 {
 			for _, e := range state {
 				t.pending[lane][e.Key] = e.Pos
@@ -418,6 +414,7 @@ func (t *sinkTask) laneLoop(ctx context.Context, lane int) error {
 			return err
 		}
 		writing.enter(stageWriteWait)
+		b.Records, b.State = nil, nil // they are the unit's
 		if w.unit != nil {
 			t.release(w.unit)
 		}
@@ -486,6 +483,7 @@ func (t *sinkTask) finishLoop(ctx context.Context, order <-chan *sinkUnit, free 
 			unsaved[e.Key] = e.Pos
 		}
 		t.progress.finished(u)
+		u.reset()
 		free <- u
 	}
 	if len(unsaved) == 0 {

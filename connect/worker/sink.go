@@ -74,9 +74,9 @@ type sinkUnit struct {
 	batch connect.Batch
 	ends  []int // after message i, the batch has ends[i] records
 	state []offsets.Entry
-	marks []partitionMark    // what state says
-	at    map[partition]int  // indexes in state
-	parts [][]connect.Record // by lane; what of it was sent already, in sent
+	marks []partitionMark   // what state says
+	at    map[partition]int // indexes in state
+	parts []connect.Batch   // records by lane; how many were sent already, in sent
 	sent  []int
 	head  []connect.Record // where transactions stay whole: records up to
 	tail  []connect.Record // the last end of one, and those behind it
@@ -88,6 +88,18 @@ type sinkUnit struct {
 type partitionMark struct {
 	p partition
 	m offsets.Mark
+}
+
+// reset gives the unit's memory back: what is free holds none.
+func (u *sinkUnit) reset() {
+	u.msgs.Reset()
+	u.batch.Reset()
+	for i := range u.parts {
+		u.parts[i].Reset()
+		u.sent[i] = 0
+	}
+	clear(u.head)
+	u.tail = nil
 }
 
 // laneWork is what a lane does next: records to write and State to keep, or
@@ -346,9 +358,9 @@ func (t *sinkTask) readTopics(ctx context.Context, reading *track, cursors []con
 			return nil
 		}
 		reading.enter(stageRead)
-		u.msgs.Reset()
 		if err := r.Read(ctx, &u.msgs, sinkReadBytes); err != nil {
 			if ctx.Err() != nil {
+				u.reset()
 				free <- u
 				return nil
 			}

@@ -130,8 +130,6 @@ func (t *sourceTask) readLoop(ctx context.Context, free <-chan *sourceUnit, out 
 		case <-ctx.Done():
 			return nil
 		}
-		u.batch.Reset()
-		u.msgs.Reset()
 		reading.enter(stageRead)
 		if err := t.source.Read(ctx, &u.batch); err != nil {
 			if ctx.Err() != nil || err == io.EOF { // itself: a broken connection may wrap an EOF
@@ -294,6 +292,7 @@ func (t *sourceTask) appendLoop(ctx context.Context, in <-chan *sourceUnit, free
 		if err := t.log.Append(ctx, msgs, entries); err != nil { // invariant 1: data and position in one step
 			return fmt.Errorf("append to log: %w", err)
 		}
+		clear(msgs) // they point into the units' memory
 		writing.enter(stageCommit)
 		for _, u := range units {
 			t.meter.written(&u.batch, u.msgs.Size())
@@ -303,6 +302,8 @@ func (t *sourceTask) appendLoop(ctx context.Context, in <-chan *sourceUnit, free
 					return fmt.Errorf("commit: %w", err)
 				}
 			}
+			u.batch.Reset() // now and not when it is filled again: what is free holds no memory
+			u.msgs.Reset()
 			free <- u
 		}
 		writing.enter(stageWriteWait)

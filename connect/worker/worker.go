@@ -71,6 +71,18 @@ func (w *Worker) Add(c *config.Connector) error {
 	return nil
 }
 
+// Handled returns how many records all tasks have read and written so far.
+func (w *Worker) Handled() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var n int64
+	for _, s := range w.tasks {
+		t := s.meter.totals()
+		n += t.Read + t.Written
+	}
+	return n
+}
+
 // Run runs all tasks until ctx ends or every task has ended, and returns
 // their failures. It may be called again.
 func (w *Worker) Run(ctx context.Context) error {
