@@ -223,6 +223,7 @@ func (q *sequencer) flush(ctx context.Context, drained bool) error {
 	j.tasks = j.tasks[:n]
 	if q.moved || j.end > 0 {
 		j.pos = q.pos.append(nil)
+		j.file, j.offset, j.commit = q.pos.file, q.pos.pos, q.tx.commit
 		j.state, q.settled = q.settled, nil
 		j.tables, q.tables = q.tables, nil
 		q.moved = false

@@ -46,6 +46,8 @@ type Source struct {
 	tables  []*schema.Table      // captured, as of the last Read
 	reasons map[tableName]string // of the tables that are stopped
 
+	reached reached
+
 	// Of Read alone.
 	seq    uint64
 	failed map[tableName]bool // tables that were stopped by their rows
@@ -225,6 +227,7 @@ func (s *Source) start(db *sql.DB, d *dump, skipTo uint64, pos position, sh *sha
 	r.wg.Go(func() { d.read(ctx, units, spare) })
 	r.wg.Go(func() { q.run(ctx, units, spare, reread) })
 	startDecoders(&r.wg, decoders, work)
+	r.wg.Go(func() { s.watchLog(ctx, db) })
 	if s.settings.action != "" {
 		r.wg.Go(func() { s.act(ctx, db) })
 	}
@@ -327,6 +330,7 @@ func (s *Source) finish(r *run, j *job) error {
 		return nil
 	}
 	putSeq(j.pos, s.seq)
+	s.reached.set(j.file, j.offset, j.commit)
 	b.Pos = j.pos
 	b.State = append(append(b.State, j.state...), s.state...)
 	s.state = nil

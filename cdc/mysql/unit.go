@@ -107,6 +107,9 @@ type job struct {
 	end    int // tasks up to here belong to transactions that have ended
 	bytes  int
 	pos    offsets.Position
+	file   string // of pos
+	offset uint64 // likewise
+	commit int64  // of the last transaction up to pos
 	state  []offsets.Entry
 	tables []*schema.Table // the captured tables from here on; nil: as before
 	err    error           // the end of all
