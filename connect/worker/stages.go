@@ -82,9 +82,10 @@ type stages struct {
 	tracks map[*track]struct{}
 	// The window that shares are of begins at before, and is between one and
 	// two turns long while the task does something.
-	before, latest window
-	turned         atomic.Int64 // when latest was taken, nanoseconds since begun
-	begun          time.Time
+	before, latest   window
+	beforeAt, lastAt time.Time
+	turned           atomic.Int64 // when latest was taken, nanoseconds since begun
+	begun            time.Time
 }
 
 // window is what was counted at one time.
@@ -94,7 +95,8 @@ type window [numStages]int64
 const turn = 5 * time.Second
 
 func newStages() *stages {
-	return &stages{tracks: map[*track]struct{}{}, begun: time.Now()}
+	now := time.Now()
+	return &stages{tracks: map[*track]struct{}{}, begun: now, beforeAt: now, lastAt: now}
 }
 
 // track is one goroutine of a task.
@@ -103,11 +105,27 @@ type track struct {
 	mu    sync.Mutex
 	stage stage
 	since time.Time
+	wrote time.Duration // in stageWrite, up to since
+
+	// What wrote was when the windows began, and when it was 0; under stages.mu.
+	before, latest time.Duration
+	began          time.Time
+}
+
+// writing returns how long the goroutine was in stageWrite by now.
+func (t *track) writing(now time.Time) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.stage == stageWrite {
+		return t.wrote + max(0, now.Sub(t.since))
+	}
+	return t.wrote
 }
 
 // track begins to follow a goroutine, which waits at first.
 func (s *stages) track(first stage) *track {
-	t := &track{s: s, stage: first, since: time.Now()}
+	now := time.Now()
+	t := &track{s: s, stage: first, since: now, began: now}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tracks[t] = struct{}{}
@@ -123,6 +141,9 @@ func (t *track) enter(next stage) time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.s.timings[t.stage].add(now.Sub(t.since))
+	if t.stage == stageWrite {
+		t.wrote += now.Sub(t.since)
+	}
 	t.stage, t.since = next, now
 	return now
 }
@@ -143,6 +164,25 @@ func (s *stages) turn(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.before, s.latest = s.latest, s.countLocked(now)
+	s.beforeAt, s.lastAt = s.lastAt, now
+	for t := range s.tracks {
+		t.before, t.latest = t.latest, t.writing(now)
+	}
+}
+
+// busiestLocked returns the share of its time that the busiest of those that
+// write was in stageWrite: one lane may hold back the others.
+func (s *stages) busiestLocked(now time.Time) (share float64) {
+	for t := range s.tracks {
+		from := s.beforeAt
+		if t.began.After(from) {
+			from = t.began
+		}
+		if d := now.Sub(from); d > 0 {
+			share = max(share, float64(t.writing(now)-t.before)/float64(d))
+		}
+	}
+	return share
 }
 
 // count returns the time spent in each stage, what goes on now included.
@@ -181,7 +221,7 @@ type StageStatus struct {
 // status returns the stages that were, and which of them is the limit.
 func (s *stages) status(now time.Time, source bool) (list []StageStatus, limit string) {
 	s.mu.Lock()
-	w, before := s.countLocked(now), s.before
+	w, before, busiest := s.countLocked(now), s.before, s.busiestLocked(now)
 	s.mu.Unlock()
 	var of [5]float64
 	for i := range w {
@@ -198,6 +238,7 @@ func (s *stages) status(now time.Time, source bool) (list []StageStatus, limit s
 				P50: t.quantile(0.5).Seconds() * 1e3, P99: t.quantile(0.99).Seconds() * 1e3})
 		}
 	}
+	shares[stageWrite] = max(shares[stageWrite], busiest)
 	return list, limitOf(&shares, source)
 }
 

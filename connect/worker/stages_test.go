@@ -77,6 +77,28 @@ func TestSharesAddUp(t *testing.T) {
 	}
 }
 
+// TestBusiestLane has one of two lanes write: it is the limit, whatever the
+// other does.
+func TestBusiestLane(t *testing.T) {
+	s := newStages()
+	busy, idle := s.track(stageWriteWait), s.track(stageWriteWait)
+	defer busy.end()
+	defer idle.end()
+	busy.enter(stageWrite)
+	for range 3 { // through windows
+		s.turn(time.Now())
+		if _, limit := s.status(time.Now().Add(time.Hour), false); limit != "the target is the limit: 100 % of the time in write" {
+			t.Errorf("%q", limit)
+		}
+	}
+	list, _ := s.status(time.Now().Add(time.Hour), false)
+	for _, st := range list {
+		if st.Name == "write" && (st.Share < 0.49 || st.Share > 0.51) {
+			t.Errorf("the share of both lanes is %v", st.Share)
+		}
+	}
+}
+
 // stuckSink is in Write until it is let go.
 type stuckSink struct {
 	targetSink
