@@ -81,7 +81,7 @@ const (
 type TableStatus struct {
 	Table   string     `json:"table"` // database.name
 	State   TableState `json:"state"`
-	Reason  string     `json:"reason,omitempty"`  // why it is stopped, and what to do
+	Reason  string     `json:"reason,omitempty"`  // why it is stopped, paused or was not copied, and what to do
 	Rows    int64      `json:"rows"`              // rows read by the snapshot
 	Total   int64      `json:"total"`             // rows that there are in all, estimated
 	Bytes   int64      `json:"bytes"`             // bytes read by the snapshot

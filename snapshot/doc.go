@@ -74,6 +74,18 @@
 // after H is held back until the rows are through. If a start finds such a
 // copy unfinished it emits an OpTruncate and begins anew.
 //
+// # Signals
+//
+// An operator may ask for copies of tables at any time, whole or of rows for
+// which a condition holds; for the weaver that is the same work again. What a
+// signal did is part of the State: one that comes as a row of the signal table
+// is saved in the batch with its own position, one from the file with how far
+// the file is read, so each is carried out once; Signal returns when the batch
+// with what it did is committed. A table that is whole without its copy (extra)
+// loses only the copy when something goes wrong. A stopped table begins again at
+// an OpSchema with connect.Reread, for which Changes.Resume asks; since rows may
+// have been deleted meanwhile a truncation comes before its copy.
+//
 // # State
 //
 // One entry a table, "snapshot/<database>/<table>", says which ranges are done;

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"regexp"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -178,6 +179,8 @@ func (m *model) run(restarts bool) error {
 			err = m.stream()
 		case n < 10:
 			err = m.emit()
+		case n == 11 && m.s.rng.IntN(10) == 0:
+			err = m.order()
 		case n == 10 && restarts && m.s.rng.IntN(20) == 0:
 			m.start()
 		default:
@@ -190,7 +193,25 @@ func (m *model) run(restarts bool) error {
 	return m.settle()
 }
 
+// order carries out a random signal.
+func (m *model) order() error {
+	o := &order{id: "model", kind: []string{signalExecute, signalExecute, signalStop, signalPause, signalResume}[m.s.rng.IntN(5)]}
+	if o.kind == signalExecute && m.s.rng.IntN(2) == 0 {
+		o.conditions = []condition{{regexp.MustCompile("."), "odd"}}
+	}
+	m.w.mu.Lock()
+	defer m.w.mu.Unlock()
+	_, _, err := m.w.carryOut(o)
+	if o.kind == signalStop { // there may be nothing to stop
+		return nil
+	}
+	return err
+}
+
 func (m *model) settle() error {
+	m.w.mu.Lock()
+	m.w.pause(false)
+	m.w.mu.Unlock()
 	for i := 0; i < 5000; i++ {
 		m.s.commit()
 		for k := range m.workers {

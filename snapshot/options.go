@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/towline/towline/connect"
@@ -26,6 +27,12 @@ type Config struct {
 	FetchRows  int    // most rows of one chunk; 0: no bound but bytes
 	NoLocks    bool   // never lock, not even a table without a key
 	Editor     Editor // nil: none
+	RowRate    int64  // the most rows to read in a second; 0: no bound
+	// SignalTable is the database.table whose new rows are signals, SignalFile
+	// the file whose lines are; "" is none.
+	SignalTable, SignalFile string
+	// NoTruncate: topics cannot carry a truncation.
+	NoTruncate bool
 }
 
 // Editor has the last word on what Read returns.
@@ -38,12 +45,16 @@ type Editor interface {
 
 // The names of the options.
 const (
-	optMode    = "snapshot.mode"
-	optThreads = "snapshot.max.threads"
-	optChunk   = "snapshot.chunk.bytes"
-	optMax     = "snapshot.max.bytes"
-	optFetch   = "snapshot.fetch.size"
-	optLocking = "snapshot.locking.mode"
+	optMode        = "snapshot.mode"
+	optThreads     = "snapshot.max.threads"
+	optChunk       = "snapshot.chunk.bytes"
+	optMax         = "snapshot.max.bytes"
+	optFetch       = "snapshot.fetch.size"
+	optLocking     = "snapshot.locking.mode"
+	optRate        = "snapshot.max.rows.per.second"
+	optSignalTable = "signal.data.collection"
+	optSignalFile  = "signal.file"
+	optChannels    = "signal.enabled.channels"
 )
 
 // Options declares what ParseConfig reads.
@@ -64,7 +75,24 @@ func Options() []connect.Option {
 			Doc: "The most rows of one chunk. 0 leaves it to the sizes in bytes."},
 		{Name: optLocking, Type: connect.TypeString, Default: "minimal", Values: []string{"minimal", "none"}, Importance: connect.Low, Group: "Snapshot",
 			Doc: "Tables with a key are never locked. `minimal` allows a `LOCK TABLES ... READ` of some milliseconds for a table without a key that is large or busy; `none` stops such a table instead."},
+		{Name: optRate, Type: connect.TypeLong, Default: "0", Min: 0, Max: 1 << 40, Importance: connect.Medium, Group: "Snapshot",
+			Doc: "The most rows that copies read in a second, all tables together, to spare the server. 0 is no bound."},
+		{Name: optChannels, Type: connect.TypeList, Default: "source,file", Importance: connect.Low, Group: "Signals", Check: checkChannels,
+			Doc: "Where signals come from: `source`, rows that are inserted into the table `signal.data.collection`; `file`, lines that are appended to `signal.file`. `towline snapshot` always works."},
+		{Name: optSignalTable, Type: connect.TypeString, Importance: connect.Medium, Group: "Signals",
+			Doc: "`database.table` with the columns `id`, `type` and `data`. Each row that is inserted is a signal. The table must be captured; its rows go to no topic."},
+		{Name: optSignalFile, Type: connect.TypeString, Importance: connect.Low, Group: "Signals",
+			Doc: "File to which signals are appended, each a line `{\"id\": ..., \"type\": ..., \"data\": {...}}`. It is only read: lines that were carried out stay."},
 	}
+}
+
+func checkChannels(value string) error {
+	for _, c := range connect.SplitList(value) {
+		if !strings.EqualFold(c, "source") && !strings.EqualFold(c, "file") {
+			return fmt.Errorf("there is no channel %q; there are source and file", c)
+		}
+	}
+	return nil
 }
 
 // ParseConfig reads the options.
@@ -73,10 +101,20 @@ func ParseConfig(c connect.Config) Config {
 	if mode == "schema_only" || mode == "never" {
 		mode = NoData
 	}
-	return Config{
+	cfg := Config{
 		Mode: mode, Threads: int(c.Int(optThreads)), ChunkBytes: int(c.Int(optChunk)), MaxBytes: c.Int(optMax),
 		FetchRows: int(c.Int(optFetch)), NoLocks: strings.EqualFold(c.String(optLocking), "none"),
+		RowRate: c.Int(optRate),
 	}
+	for _, channel := range c.List(optChannels) {
+		switch strings.ToLower(channel) {
+		case "source":
+			cfg.SignalTable = c.String(optSignalTable)
+		case "file":
+			cfg.SignalFile = c.String(optSignalFile)
+		}
+	}
+	return cfg
 }
 
 // filled returns c with defaults in place of zeros.

@@ -48,12 +48,23 @@ type progress struct {
 	upTo     High
 	server   string
 	segments []*segment
+	// ordered: a signal asked for this copy. extra: the table is whole without
+	// it, so it may be given up. filter limits it to some rows; "" is all.
+	ordered, extra bool
+	filter         string
+	// revive: a signal asked to follow the table again, which is stopped.
+	revive bool
 }
 
 // begin makes p a copy that has not begun.
 func (p *progress) begin() {
-	*p = progress{dirty: p.dirty, truncate: p.dirty, total: p.total, segments: []*segment{{wide: true}}}
+	*p = progress{dirty: p.dirty, truncate: p.dirty, total: p.total, segments: []*segment{{wide: true}},
+		ordered: p.ordered, extra: p.extra, filter: p.filter, revive: p.revive}
 }
+
+// whole makes p, which may be one that a signal asked for, the copy of all
+// that there is.
+func (p *progress) whole() { p.ordered, p.extra, p.filter = false, false, "" }
 
 // finish marks a segment as done and joins it with its neighbours. It reports
 // whether the table is done.
@@ -91,6 +102,8 @@ func (p *progress) lo(s *segment) Key {
 const (
 	statePrefix = "snapshot/"
 	seqKey      = "snapshot/seq"
+	pausedKey   = "snapshot/paused"
+	fileKey     = "snapshot/file" // how far the file of signals is carried out
 	stateFormat = 1
 )
 
@@ -114,6 +127,10 @@ const (
 	flagDirty = 1 << iota
 	flagTruncate
 	flagUpTo
+	flagOrdered
+	flagExtra
+	flagFilter
+	flagRevive
 )
 
 const (
@@ -125,12 +142,12 @@ const (
 // encode returns p in the form that a Store keeps:
 //
 //	format(1) status(1) flags(1) rows bytes total started ended
-//	[file pos server] #segments {flags(1) [hi]}...
+//	[file pos server] [filter] #segments {flags(1) [hi]}...
 //
 // where numbers are varints and strings a length and bytes.
 func (p *progress) encode() offsets.Position {
 	b := []byte{stateFormat, byte(p.status), 0}
-	for i, on := range [...]bool{p.dirty, p.truncate, p.upTo.File != ""} {
+	for i, on := range [...]bool{p.dirty, p.truncate, p.upTo.File != "", p.ordered, p.extra, p.filter != "", p.revive} {
 		if on {
 			b[2] |= 1 << i
 		}
@@ -142,6 +159,9 @@ func (p *progress) encode() offsets.Position {
 		b = wire.AppendString(b, p.upTo.File)
 		b = binary.AppendUvarint(b, p.upTo.Pos)
 		b = wire.AppendString(b, p.server)
+	}
+	if p.filter != "" {
+		b = wire.AppendString(b, p.filter)
 	}
 	if p.status == done {
 		return binary.AppendUvarint(b, 0)
@@ -177,6 +197,10 @@ func parseProgress(b offsets.Position) (*progress, error) {
 		p.upTo.File = r.Text()
 		p.upTo.Pos = r.Uvarint()
 		p.server = r.Text()
+	}
+	p.ordered, p.extra, p.revive = b[2]&flagOrdered != 0, b[2]&flagExtra != 0, b[2]&flagRevive != 0
+	if b[2]&flagFilter != 0 {
+		p.filter = r.Text()
 	}
 	for range r.Count(1) {
 		f := r.Byte()

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -252,6 +253,9 @@ func (s *simServer) read(c *Chunk) error {
 		return nil
 	}
 	keys := s.inRange(c.Lo, c.Hi)
+	if strings.Contains(c.Filter, "odd") {
+		keys = slices.DeleteFunc(keys, func(k int64) bool { return k%2 == 0 })
+	}
 	if len(keys) >= c.MaxRows {
 		keys = keys[:c.MaxRows]
 		c.Cut, c.End = true, simKey(keys[len(keys)-1])
@@ -396,11 +400,13 @@ func (c *simChanges) Close() error                                   { close(c.c
 func (c *simChanges) Anchor(p offsets.Position) Anchor {
 	return Anchor{GTIDs: string(p), ServerUUID: "sim"}
 }
-func (c *simChanges) Reached(p offsets.Position, h High) bool { return uint64(simPos(p))*10 >= h.Pos }
-func (c *simChanges) Tables() []*schema.Table                 { return c.shapes[:] }
-func (c *simChanges) Topic(t *schema.Table) string            { return "t" }
-func (c *simChanges) Stop(t *schema.Table, reason error)      { c.faults = append(c.faults, reason) }
-func (c *simChanges) Stopped(string, string) (string, bool)   { return "", false }
+func (c *simChanges) Reached(p offsets.Position, h High) bool      { return uint64(simPos(p))*10 >= h.Pos }
+func (c *simChanges) Tables() []*schema.Table                      { return c.shapes[:] }
+func (c *simChanges) Topic(t *schema.Table) string                 { return "t" }
+func (c *simChanges) Stop(t *schema.Table, reason error)           { c.faults = append(c.faults, reason) }
+func (c *simChanges) Halted() [][2]string                          { return nil }
+func (c *simChanges) Resume(context.Context, string, string) error { return nil }
+func (c *simChanges) Stopped(string, string) (string, bool)        { return "", false }
 
 // target is where batches end up: it applies them, drops what a restart
 // replays as the worker does, and checks that no key goes back.

@@ -37,6 +37,12 @@ type Changes interface {
 	// that tells a table that is stopped from one that is gone: Tables has
 	// neither. It may run beside Read, and ahead of it.
 	Stopped(database, name string) (reason string, ok bool)
+	// Halted returns all captured tables that are stopped.
+	Halted() [][2]string
+	// Resume begins to follow a stopped table again: an OpSchema with
+	// connect.Reread comes where. An error is about the table or, if it is not
+	// Permanent, about the connection. It may run beside Read.
+	Resume(ctx context.Context, database, name string) error
 }
 
 // Anchor is a place in the log as chunk readers need it.
@@ -121,6 +127,7 @@ type Size struct {
 type Chunk struct {
 	Table  *schema.Table
 	Lo, Hi Key
+	Filter string // an SQL condition that its rows fulfil; "": none
 	Anchor Anchor
 	// MaxRows and MaxBytes end the chunk early, the latter after the row that
 	// passes it; PartBytes is the size of one part. Bytes are those of memory:

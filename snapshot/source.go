@@ -115,6 +115,7 @@ func (s *Source) start(w *weaver) {
 	s.cur = r
 	s.mu.Unlock()
 	s.runs.Go(func() { r.pump(rctx, s.changes) })
+	s.runs.Go(func() { w.attend(rctx) })
 	for range s.cfg.Threads {
 		k := &worker{w: w, r: s.newReader()}
 		s.runs.Go(func() { k.run(rctx) })
@@ -186,6 +187,7 @@ func (s *Source) read(ctx context.Context, b *connect.Batch) error {
 	for {
 		held := r.have && r.result.err == nil && r.w.holds(&r.in)
 		if r.w.emitNext(b, r.have && !held) {
+			r.w.out(b)
 			return nil
 		}
 		if s.cfg.Mode == InitialOnly && r.w.over() {
@@ -197,6 +199,7 @@ func (s *Source) read(ctx context.Context, b *connect.Batch) error {
 				return s.explain(err)
 			}
 			if ok {
+				r.w.out(b)
 				return nil
 			}
 			continue
@@ -281,9 +284,21 @@ func (s *Source) explain(err error) error {
 	return fmt.Errorf("%w; %s=when_needed copies all tables anew when this happens", err, optMode)
 }
 
-// Commit tells the change source.
+// Commit tells the change source, and those who wait for a signal.
 func (s *Source) Commit(ctx context.Context, pos offsets.Position) error {
+	if r := s.running(); r != nil {
+		r.w.committed()
+	}
 	return s.changes.Commit(ctx, pos)
+}
+
+// Signal implements connect.Signaler.
+func (s *Source) Signal(ctx context.Context, sig connect.Signal) ([]string, error) {
+	r := s.running()
+	if r == nil {
+		return nil, errClosed
+	}
+	return r.w.signal(ctx, r.done, sig)
 }
 
 // Head asks the change source.

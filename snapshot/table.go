@@ -21,6 +21,10 @@ type table struct {
 	stopped bool
 	unsaved bool
 	listed  bool // in weaver.work
+	// revivals are signals to follow it again that no OpSchema has answered yet;
+	// of asked ones the change source knows.
+	revivals, asked int
+	note            string // why its last copy was given up
 	// announce: targets are yet to be told of the table's shape, so that one
 	// without rows gets there too.
 	announce bool
@@ -96,7 +100,7 @@ func (t *table) measure(rows, bytes int64) {
 const reportEvery = 300 * time.Millisecond
 
 // report tells the state of t: at once if it is another one than before.
-func (t *table) report(env *connect.Env, reason error) {
+func (t *table) report(env *connect.Env, reason error, paused bool) {
 	state := connect.TableWaiting
 	switch {
 	case t.stopped:
@@ -116,8 +120,13 @@ func (t *table) report(env *connect.Env, reason error) {
 	if t.status == done {
 		st.Total = t.rows
 	}
-	if reason != nil {
+	switch {
+	case reason != nil:
 		st.Reason = reason.Error()
+	case state == connect.TableFollowing:
+		st.Reason = t.note
+	case paused:
+		st.Reason = "paused; towline snapshot resume lets it go on"
 	}
 	env.Report(st)
 }

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -43,6 +44,16 @@ type weaver struct {
 	checked  time.Time
 	upTos    int // tables that have one
 
+	paused        bool // by a signal
+	pausedUnsaved bool
+	file          *signalFile
+	fileUnsaved   bool
+	signals       chan struct{} // has an element when there may be something to attend to
+	tell          bool          // the state is to go out soon
+	tickets       []*ticket
+	sent, durable uint64    // batches with a Pos
+	paceAt        time.Time // no window opens before
+
 	windows  []*window
 	reserved int64
 	emitting *window
@@ -65,7 +76,10 @@ type window struct {
 
 func newWeaver(cfg Config, changes Changes, env connect.Env) *weaver {
 	w := &weaver{cfg: cfg.filled(), env: env, changes: changes, changed: make(chan struct{}), ready: make(chan struct{}, 1),
-		tables: map[tableName]*table{}, shapes: map[*schema.Table]*table{}}
+		tables: map[tableName]*table{}, shapes: map[*schema.Table]*table{}, file: &signalFile{path: cfg.SignalFile}, signals: make(chan struct{}, 1)}
+	if w.env.Logger == nil {
+		w.env.Logger = slog.New(slog.DiscardHandler)
+	}
 	w.touch, w.identity = w.remember, connect.AppendKey
 	return w
 }
@@ -117,6 +131,14 @@ func (w *weaver) load(state []offsets.Entry, fresh bool) error {
 			w.seqSaved = w.seq
 			continue
 		}
+		if e.Key == pausedKey {
+			w.paused = len(e.Pos) > 0
+			continue
+		}
+		if e.Key == fileKey {
+			w.file.parse(e.Pos)
+			continue
+		}
 		database, name, ok := parseStateKey(e.Key)
 		if !ok {
 			return connect.Permanent(fmt.Errorf("snapshot: state %q is not of this version", e.Key))
@@ -127,9 +149,14 @@ func (w *weaver) load(state []offsets.Entry, fresh bool) error {
 		}
 		t := w.add(tableName{database, name})
 		t.progress, t.announce = *p, p.status != done || fresh
+		if t.revive {
+			t.revivals = 1
+		}
 		w.want(t)
 		switch {
 		case fresh:
+			t.whole()
+			t.revive = false // all tables are followed anew
 			w.restart(t)
 		case t.upTo.File != "":
 			w.upTos++
@@ -144,6 +171,9 @@ func (w *weaver) load(state []offsets.Entry, fresh bool) error {
 func (w *weaver) setTables(list []*schema.Table) {
 	there := make(map[*table]bool, len(list))
 	for _, s := range list {
+		if w.isSignals(s) {
+			continue
+		}
 		t := w.tableOf(s)
 		if t == nil {
 			t = w.add(tableName{s.Database, s.Name})
@@ -159,7 +189,7 @@ func (w *weaver) setTables(list []*schema.Table) {
 			w.reshape(t, s, false)
 		}
 		if t.reported == "" {
-			t.report(&w.env, nil)
+			t.report(&w.env, nil, w.paused)
 		}
 	}
 	for _, t := range slices.Clone(w.order) {
@@ -202,7 +232,7 @@ func (w *weaver) unwant(t *table) {
 // it come back it is copied anew. What must be truncated then is kept in mind.
 // Until then there is nothing to wait for, which is reported.
 func (w *weaver) vanish(t *table) {
-	if t.stopped || t.dirty || t.truncate {
+	if t.stopped || t.dirty || t.truncate || t.revive {
 		if t.shape != nil {
 			w.restart(t)
 			t.shape = nil
@@ -230,7 +260,7 @@ func (w *weaver) reportGone(t *table) {
 		w.env.Report(connect.TableStatus{Table: t.String(), State: connect.TableStopped, Reason: reason})
 		return
 	}
-	t.report(&w.env, nil)
+	t.report(&w.env, nil, w.paused)
 }
 
 // restart begins the copy of t anew.
@@ -281,11 +311,15 @@ func (w *weaver) reshape(t *table, s *schema.Table, reread bool) {
 	copied := w.copy != nil && w.copy.table == t || t.upTo.File != ""
 	w.discardAll(t)
 	switch {
-	case w.cfg.Mode == NoData:
+	case w.cfg.Mode == NoData && !t.ordered:
 	case old != nil && len(old.Key) > 0 && len(s.Key) == 0 && (reread || t.status != done):
 		t.dirty = true // rows are downstream by their old key
+		t.extra, t.filter = false, ""
 		w.restart(t)
 	case reread, copied, old != nil && t.status != done && !sameKey(old, s):
+		if reread && w.cfg.Mode != NoData { // every row is another one
+			t.extra, t.filter = false, ""
+		}
 		w.restart(t)
 	}
 }
@@ -293,11 +327,16 @@ func (w *weaver) reshape(t *table, s *schema.Table, reread bool) {
 // stop ends the following of t.
 func (w *weaver) stop(t *table, reason error) {
 	reason = fmt.Errorf("snapshot: table %s: %w", t, reason)
+	if t.extra && t.status != done {
+		w.env.Logger.Error("snapshot: a copy that a signal asked for is given up; the table is followed as before", "table", t.String(), "error", reason)
+		w.abandon(t, "the copy was given up: "+reason.Error())
+		return
+	}
 	shape := t.shape
 	w.restart(t)
 	w.unwant(t)
 	t.stopped = true
-	t.report(&w.env, reason)
+	t.report(&w.env, reason, w.paused)
 	if shape != nil {
 		w.changes.Stop(shape, reason)
 	}
@@ -319,6 +358,10 @@ func (w *weaver) remember(t *table, r *connect.Record) {
 // kept.
 func (w *weaver) see(r *connect.Record) bool {
 	w.seq = max(w.seq, r.Seq)
+	if w.isSignals(r.Table) {
+		w.signalRow(r)
+		return false
+	}
 	t := w.tableOf(r.Table)
 	if t == nil {
 		if r.Op == connect.OpSchema {
@@ -332,6 +375,9 @@ func (w *weaver) see(r *connect.Record) bool {
 	case connect.OpSchema:
 		if t.stopped && r.Flags&connect.Reread == 0 {
 			return false
+		}
+		if t.revive {
+			w.revived(t)
 		}
 		t.stopped = false
 		w.reshape(t, r.Table, r.Flags&connect.Reread != 0)
@@ -462,11 +508,24 @@ func (w *weaver) stamp(b *connect.Batch) {
 		}
 		b.State = append(b.State, offsets.Entry{Key: stateKey(t.database, t.name), Pos: t.encode()})
 		if t.shape != nil { // else reportGone has told
-			t.report(&w.env, nil)
+			t.report(&w.env, nil, w.paused)
 		}
 	}
 	clear(w.unsaved)
 	w.unsaved = w.unsaved[:0]
+	if w.pausedUnsaved {
+		w.pausedUnsaved = false
+		e := offsets.Entry{Key: pausedKey}
+		if w.paused {
+			e.Pos = offsets.Position{1}
+		}
+		b.State = append(b.State, e)
+	}
+	if w.fileUnsaved {
+		w.fileUnsaved = false
+		b.State = append(b.State, offsets.Entry{Key: fileKey, Pos: w.file.encode()})
+	}
+	w.settleTickets()
 	if active && w.seq != w.seqSaved {
 		w.seqSaved = w.seq
 		b.State = append(b.State, offsets.Entry{Key: seqKey, Pos: appendSeq(w.seq)})

@@ -30,7 +30,7 @@ func (w *weaver) openWindow(t *table, s *segment) *window {
 		w.server = anchor.ServerUUID
 	}
 	win := &window{table: t, shape: t.shape, segment: s, generation: t.log.open(), reading: true}
-	win.chunk = Chunk{Table: t.shape, Lo: t.lo(s), Hi: s.hi, Anchor: anchor, MaxRows: 2 * t.chunkRows(&w.cfg),
+	win.chunk = Chunk{Table: t.shape, Lo: t.lo(s), Hi: s.hi, Filter: t.filter, Anchor: anchor, MaxRows: 2 * t.chunkRows(&w.cfg),
 		MaxBytes: 2 * w.cfg.ChunkBytes, PartBytes: min(partBytes, w.cfg.ChunkBytes), NewBatch: w.batch}
 	if s.wide {
 		win.chunk.MaxRows = t.chunkRows(&w.cfg)
@@ -44,7 +44,7 @@ func (w *weaver) openWindow(t *table, s *segment) *window {
 	w.windows = append(w.windows, win)
 	if t.status == waiting {
 		t.status, t.started = copying, time.Now().UnixMicro()
-		t.report(&w.env, nil)
+		t.report(&w.env, nil, w.paused)
 	}
 	return win
 }
@@ -144,6 +144,7 @@ func (w *weaver) delivered(win *window, err error, high High) {
 	}
 	c := &win.chunk
 	t.measure(c.Rows, c.Bytes)
+	w.pace(c.Rows)
 	if c.Cut && t.keyless() {
 		t.big = true
 		w.discard(win)
@@ -155,6 +156,17 @@ func (w *weaver) delivered(win *window, err error, high High) {
 	win.segment.wide = false
 	w.wakeWorkers()
 	w.wakeRead()
+}
+
+// pace makes the next window wait until rows may have been read.
+func (w *weaver) pace(rows int64) {
+	if w.cfg.RowRate <= 0 {
+		return
+	}
+	if now := time.Now(); w.paceAt.Before(now) {
+		w.paceAt = now
+	}
+	w.paceAt = w.paceAt.Add(time.Duration(float64(rows) / float64(w.cfg.RowRate) * float64(time.Second)))
 }
 
 // failed decides what becomes of t after an error that is about it.
@@ -272,7 +284,8 @@ func (w *weaver) emitPart(b *connect.Batch) {
 // finished marks t as copied.
 func (w *weaver) finished(t *table) {
 	t.status, t.ended, t.segments = done, time.Now().UnixMicro(), nil
-	t.dirty = t.keyless()
+	t.dirty, t.note = t.keyless(), ""
+	t.whole()
 	w.unwant(t)
 }
 
@@ -303,6 +316,9 @@ func (w *weaver) emitNext(b *connect.Batch, waiting bool) bool {
 	}
 	if !w.boundary {
 		return false
+	}
+	if w.emitState(b) {
+		return true
 	}
 	if w.news {
 		if w.emitTruncate(b) || w.emitShapes(b) {

@@ -32,8 +32,17 @@ func (w *weaver) next() (j *job, changed <-chan struct{}, pause time.Duration, i
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	changed, pause, idle = w.changed, time.Hour, true
+	if w.paused {
+		return nil, changed, pause, true
+	}
+	if !w.paceAt.IsZero() {
+		if wait := time.Until(w.paceAt); wait > 0 {
+			return nil, changed, wait, false
+		}
+		w.paceAt = time.Time{}
+	}
 	for _, t := range w.work {
-		if t.status == done || t.stopped || t.shape == nil || w.cfg.Mode == NoData {
+		if t.status == done || t.stopped || t.shape == nil || w.cfg.Mode == NoData && !t.ordered {
 			continue
 		}
 		idle = false

@@ -12,6 +12,7 @@ import (
 	"github.com/towline/towline/connect"
 	"github.com/towline/towline/offsets"
 	"github.com/towline/towline/schema"
+	"github.com/towline/towline/schema/ddl"
 )
 
 // idlePositions is how often positions come while the log has nothing for us.
@@ -64,10 +65,12 @@ type transaction struct {
 	hit    []*target // captured tables with rows in it
 }
 
-// stopOrder ends the following of a table.
+// stopOrder ends the following of a table or, with a definition, begins it
+// again.
 type stopOrder struct {
 	table  tableName
 	reason string
+	resume *ddl.Def
 }
 
 // stopBox passes orders to the sequencer without ever waiting for it.
@@ -311,7 +314,11 @@ func (q *sequencer) applyStops() {
 		return
 	}
 	for _, o := range q.pending {
-		q.stop(o.table, o.reason)
+		if o.resume != nil {
+			q.resume(o)
+		} else {
+			q.stop(o.table, o.reason)
+		}
 	}
 	q.pending = q.pending[:0]
 }

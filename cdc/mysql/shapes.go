@@ -183,7 +183,7 @@ func (s *shapes) names(match func(tableName) bool) []tableName {
 func (s *shapes) stops() []stopOrder {
 	var list []stopOrder
 	for n, reason := range s.halted {
-		list = append(list, stopOrder{n, reason})
+		list = append(list, stopOrder{table: n, reason: reason})
 	}
 	return list
 }

@@ -315,6 +315,7 @@ func (s *Source) Read(ctx context.Context, b *connect.Batch) error {
 // rows of tables that failed, numbers the changes, and sets the position.
 func (s *Source) finish(r *run, j *job) error {
 	b := &j.batch
+	s.revived(j)
 	if err := s.fail(r, j); err != nil {
 		return err
 	}
@@ -390,7 +391,7 @@ func (s *Source) fail(r *run, j *job) error {
 		from[f.table] = f.record
 		reason := fmt.Sprintf("its rows cannot be read: %v; mend the cause, then take a new snapshot of the table", f.err)
 		s.state = append(s.state, stopEntry(f.table, reason))
-		r.stops.put(stopOrder{f.table, reason})
+		r.stops.put(stopOrder{table: f.table, reason: reason})
 		s.halted(f.table, reason)
 	}
 	i := -1
@@ -438,7 +439,7 @@ func (s *Source) Tables() []*schema.Table {
 // the next transaction on that is not yet read. The State keeps that.
 func (s *Source) Stop(table *schema.Table, reason error) {
 	if r := s.running(); r != nil {
-		r.stops.put(stopOrder{tableName{table.Database, table.Name}, reason.Error()})
+		r.stops.put(stopOrder{table: tableName{table.Database, table.Name}, reason: reason.Error()})
 	}
 }
 

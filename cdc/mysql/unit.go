@@ -113,6 +113,8 @@ type job struct {
 	state  []offsets.Entry
 	tables []*schema.Table // the captured tables from here on; nil: as before
 	err    error           // the end of all
+	// revived are tables that were stopped and are followed again.
+	revived []tableName
 
 	batch    connect.Batch
 	failures []failure
@@ -126,7 +128,7 @@ func (j *job) reset() {
 	clear(j.tasks)
 	clear(j.failures)
 	j.tasks, j.failures = j.tasks[:0], j.failures[:0]
-	j.end, j.bytes, j.pos, j.state, j.tables, j.err = 0, 0, nil, nil, nil, nil
+	j.end, j.bytes, j.pos, j.state, j.tables, j.err, j.revived = 0, 0, nil, nil, nil, nil, nil
 	j.batch.Reset()
 }
 

@@ -9,9 +9,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -31,14 +28,11 @@ func statusCommand(ctx context.Context, args []string, out, errOut io.Writer) er
 	} else if len(rest) > 0 {
 		return usageError{fmt.Sprintf("status takes no argument %q", rest[0])}
 	}
-	if *addr == "" {
-		b, err := os.ReadFile(filepath.Join(*dir, addressFile))
-		if err != nil {
-			return envError{fmt.Errorf("no running towline is known in %s (%w); name its folder with -data-dir or its address with -address", *dir, err)}
-		}
-		*addr = strings.TrimSpace(string(b))
+	where, err := runningAddress(*addr, *dir)
+	if err != nil {
+		return err
 	}
-	u := url.URL{Scheme: "http", Host: *addr, Path: "/v1/status"}
+	u := url.URL{Scheme: "http", Host: where, Path: "/v1/status"}
 	if *wait {
 		u.RawQuery = url.Values{"wait": {timeout.String()}}.Encode()
 	}
@@ -48,7 +42,7 @@ func statusCommand(ctx context.Context, args []string, out, errOut io.Writer) er
 	}
 	var st worker.Status
 	if err := json.Unmarshal(body, &st); err != nil {
-		return fmt.Errorf("the answer of %s is not a status: %w", *addr, err)
+		return fmt.Errorf("the answer of %s is not a status: %w", where, err)
 	}
 	if *asJSON {
 		_, err = out.Write(body)

@@ -1,10 +1,12 @@
 // Package rest serves what operators and machines ask a running worker over
-// HTTP: health, metrics in Prometheus form, and status. It changes nothing.
+// HTTP: health, metrics in Prometheus form, and status; and takes the signals
+// that they send.
 //
 //	GET /health             200 once the worker runs
 //	GET /metrics            Prometheus text
 //	GET /v1/status          worker.Status as JSON
 //	GET /v1/status?wait=30s the same, once all that was committed when asked has arrived; 504 if it has not by then
+//	POST /v1/signals?connector=NAME a connect.Signal as application/json; 200 with what it does once that is durable
 //
 // It listens on the loopback address unless told otherwise. Errors have
 // Kafka Connect's form: {"error_code": 504, "message": "..."}.
@@ -14,6 +16,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"mime"
 	"net"
 	"net/http"
 	"time"
@@ -21,6 +24,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/towline/towline/connect"
 	"github.com/towline/towline/connect/worker"
 )
 
@@ -39,7 +43,37 @@ func Handler(w *worker.Worker, reg *prometheus.Registry, version string) http.Ha
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /v1/status", func(rw http.ResponseWriter, r *http.Request) { status(rw, r, w) })
+	mux.HandleFunc("POST /v1/signals", func(rw http.ResponseWriter, r *http.Request) { signal(rw, r, w) })
 	return mux
+}
+
+// signalTimeout bounds how long a signal may take to be durable.
+const signalTimeout = 30 * time.Second
+
+func signal(rw http.ResponseWriter, r *http.Request, w *worker.Worker) {
+	// A page in somebody's browser cannot send this type to another site.
+	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
+		fail(rw, http.StatusUnsupportedMediaType, "a signal is sent as application/json")
+		return
+	}
+	var s connect.Signal
+	dec := json.NewDecoder(http.MaxBytesReader(rw, r.Body, 1<<20))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&s); err != nil {
+		fail(rw, http.StatusBadRequest, "a signal is {\"id\": ..., \"type\": ..., \"data\": {...}}: "+err.Error())
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), signalTimeout)
+	defer cancel()
+	did, err := w.Signal(ctx, r.URL.Query().Get("connector"), s)
+	switch {
+	case connect.IsPermanent(err):
+		fail(rw, http.StatusBadRequest, err.Error())
+	case err != nil:
+		fail(rw, http.StatusServiceUnavailable, err.Error())
+	default:
+		reply(rw, http.StatusOK, map[string]any{"did": did})
+	}
 }
 
 func status(rw http.ResponseWriter, r *http.Request, w *worker.Worker) {

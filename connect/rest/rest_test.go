@@ -136,3 +136,29 @@ func TestServeStops(t *testing.T) {
 	}
 	http.DefaultClient.CloseIdleConnections()
 }
+
+// Whatever is wrong with a signal is said, and no page of a browser can send
+// one.
+func TestSignalsThatAreRefused(t *testing.T) {
+	srv := serve(t)
+	for _, c := range []struct {
+		kind, query, body string
+		code              int
+		says              string
+	}{
+		{"text/plain", "", `{"type": "pause-snapshot"}`, http.StatusUnsupportedMediaType, "application/json"},
+		{"application/json", "", `{"kind": "x"}`, http.StatusBadRequest, "a signal is"},
+		{"application/json", "?connector=nix", `{"type": "x"}`, http.StatusBadRequest, "there are: quiet"},
+		{"application/json", "", `{"type": "x"}`, http.StatusBadRequest, "takes no signals"},
+	} {
+		resp, err := http.Post(srv.URL+"/v1/signals"+c.query, c.kind, strings.NewReader(c.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != c.code || !strings.Contains(string(b), c.says) {
+			t.Errorf("%s %s: %d %s, want %d and %q", c.kind, c.body, resp.StatusCode, b, c.code, c.says)
+		}
+	}
+}

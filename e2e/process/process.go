@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -156,14 +157,24 @@ func (p *Process) get(ctx context.Context, query string) (*Status, error) {
 
 // Get returns what a path of its HTTP side answers.
 func (p *Process) Get(ctx context.Context, path string) ([]byte, error) {
+	return p.ask(ctx, http.MethodGet, path, nil)
+}
+
+// Post sends JSON to a path of its HTTP side, and returns the answer.
+func (p *Process) Post(ctx context.Context, path, body string) ([]byte, error) {
+	return p.ask(ctx, http.MethodPost, path, strings.NewReader(body))
+}
+
+func (p *Process) ask(ctx context.Context, method, path string, send io.Reader) ([]byte, error) {
 	addr, err := os.ReadFile(p.address())
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+strings.TrimSpace(string(addr))+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+strings.TrimSpace(string(addr))+path, send)
 	if err != nil {
 		return nil, err
 	}
+	req.Header.Set("Content-Type", "application/json")
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Do(req)
 	if err != nil {

@@ -165,6 +165,8 @@ func (c *testChanges) Head(context.Context) (offsets.Position, error) { return n
 func (c *testChanges) Close() error                                   { c.syncer.Close(); return nil }
 func (c *testChanges) Stop(t *schema.Table, reason error)             { panic(reason) }
 func (c *testChanges) Topic(t *schema.Table) string                   { return t.Name }
+func (c *testChanges) Halted() [][2]string                            { return nil }
+func (c *testChanges) Resume(context.Context, string, string) error   { return nil }
 func (c *testChanges) Stopped(string, string) (string, bool)          { return "", false }
 
 func (c *testChanges) Reached(p offsets.Position, h snapshot.High) bool {

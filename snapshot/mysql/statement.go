@@ -79,7 +79,7 @@ func chunkQuery(c *snapshot.Chunk, locking bool) string {
 	t := c.Table
 	q := "SELECT " + columnList(t, allColumns(t)) + " FROM " + tableRef(t)
 	if len(t.Key) > 0 {
-		q += where(t, c.Lo, c.Hi) + orderBy(t) + " LIMIT " + strconv.Itoa(c.MaxRows)
+		q += where(t, c.Lo, c.Hi, c.Filter) + orderBy(t) + " LIMIT " + strconv.Itoa(c.MaxRows)
 	}
 	if locking {
 		q += " FOR SHARE"
@@ -95,9 +95,14 @@ func orderBy(t *schema.Table) string {
 	return " ORDER BY " + strings.Join(names, ", ")
 }
 
-// where returns the condition of the range (lo, hi].
-func where(t *schema.Table, lo, hi snapshot.Key) string {
+// where returns the condition of the range (lo, hi], with more conditions.
+func where(t *schema.Table, lo, hi snapshot.Key, filters ...string) string {
 	var terms []string
+	for _, f := range filters {
+		if f != "" {
+			terms = append(terms, "("+f+")")
+		}
+	}
 	if lo != nil {
 		terms = append(terms, beyond(t, lo, ">", ">=", ">")...)
 	}

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/towline/towline/connect"
+	"github.com/towline/towline/connect/worker"
+)
+
+const snapshotUsage = `towline snapshot start EXPR...    copy tables again, or for the first time, while all others flow;
+                                  a table that is stopped is followed again
+towline snapshot stop [EXPR...]   end copies that were started so; the tables are followed as before
+towline snapshot pause            keep all copies of a source from going on
+towline snapshot resume           let them go on
+towline snapshot status           how far each table is copied
+
+An EXPR is an expression that matches the whole of database.table: 'shop\.orders', 'shop\..*'.
+`
+
+// snapshotFlags are what the command line says.
+type snapshotFlags struct {
+	addr, dir, connector string
+	where                []string
+}
+
+func snapshotCommand(ctx context.Context, args []string, out, errOut io.Writer) error {
+	verbs := map[string]string{"start": "execute-snapshot", "stop": "stop-snapshot", "pause": "pause-snapshot", "resume": "resume-snapshot", "status": ""}
+	fs := flag.NewFlagSet("towline snapshot", flag.ContinueOnError)
+	var f snapshotFlags
+	fs.StringVar(&f.addr, "address", "", "`address` of the running one; else it is found by its data folder")
+	fs.StringVar(&f.dir, "data-dir", "towline-data", "data `folder` of the running one")
+	fs.StringVar(&f.connector, "connector", "", "`name` of the source, if there are several")
+	fs.Func("where", "`EXPR=CONDITION`: of the tables that EXPR matches copy only rows for which an SQL condition holds (start; may be repeated)", func(s string) error {
+		f.where = append(f.where, s)
+		return nil
+	})
+	fs.Usage = func() {
+		fmt.Fprint(errOut, snapshotUsage, "\n")
+		fs.PrintDefaults()
+	}
+	rest, err := parse(fs, args, errOut)
+	if err != nil {
+		return err
+	}
+	if len(rest) == 0 {
+		return usageError{"what is to be done?\n\n" + snapshotUsage}
+	}
+	kind, ok := verbs[rest[0]]
+	if !ok {
+		return usageError{fmt.Sprintf("there is no snapshot %q\n\n%s", rest[0], snapshotUsage)}
+	}
+	if f.addr, err = runningAddress(f.addr, f.dir); err != nil {
+		return err
+	}
+	if kind == "" {
+		return copiesStatus(ctx, f, rest[1:], out)
+	}
+	data, err := signalData(f.where, rest[1:])
+	if err != nil {
+		return err
+	}
+	did, err := send(ctx, f, connect.Signal{ID: fmt.Sprintf("towline-%d", time.Now().UnixMicro()), Type: kind, Data: data})
+	for _, line := range did {
+		fmt.Fprintln(out, line)
+	}
+	return err
+}
+
+// runningAddress returns where a running towline listens.
+func runningAddress(addr, dir string) (string, error) {
+	if addr != "" {
+		return addr, nil
+	}
+	b, err := os.ReadFile(filepath.Join(dir, addressFile))
+	if err != nil {
+		return "", envError{fmt.Errorf("no running towline is known in %s (%w); name its folder with -data-dir or its address with -address", dir, err)}
+	}
+	return strings.TrimSpace(string(b)), nil
+}
+
+// signalData returns the data of a signal, as Debezium has it.
+func signalData(where, tables []string) (json.RawMessage, error) {
+	type condition struct {
+		Collection string `json:"data-collection"`
+		Filter     string `json:"filter"`
+	}
+	var d struct {
+		Collections []string    `json:"data-collections,omitempty"`
+		Conditions  []condition `json:"additional-conditions,omitempty"`
+	}
+	d.Collections = tables
+	for _, w := range where {
+		expr, cond, ok := strings.Cut(w, "=")
+		if !ok {
+			return nil, usageError{fmt.Sprintf("-where %q is not EXPR=CONDITION, as in 'shop\\.orders=price > 100'", w)}
+		}
+		d.Conditions = append(d.Conditions, condition{expr, cond})
+	}
+	return json.Marshal(d)
+}
+
+// send sends a signal and returns what it did.
+func send(ctx context.Context, f snapshotFlags, s connect.Signal) ([]string, error) {
+	body, err := json.Marshal(s)
+	if err != nil {
+		return nil, err
+	}
+	u := url.URL{Scheme: "http", Host: f.addr, Path: "/v1/signals", RawQuery: url.Values{"connector": {f.connector}}.Encode()}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(body))
+	if err != nil {
+		return nil, usageError{err.Error()}
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, envError{fmt.Errorf("towline does not answer: %w", err)}
+	}
+	defer resp.Body.Close()
+	var answer struct {
+		Did     []string `json:"did"`
+		Message string   `json:"message"`
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 16<<20)).Decode(&answer); err != nil {
+		return nil, fmt.Errorf("%s answers %s: %w", u.Host, resp.Status, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, errors.New(answer.Message)
+	}
+	return answer.Did, nil
+}
+
+// copiesStatus prints how far the copies are.
+func copiesStatus(ctx context.Context, f snapshotFlags, tables []string, out io.Writer) error {
+	if len(tables) > 0 {
+		return usageError{"snapshot status shows all tables; leave the expressions out"}
+	}
+	body, err := get(ctx, (&url.URL{Scheme: "http", Host: f.addr, Path: "/v1/status"}).String())
+	if err != nil {
+		return err
+	}
+	var st worker.Status
+	if err := json.Unmarshal(body, &st); err != nil {
+		return fmt.Errorf("the answer of %s is not a status: %w", f.addr, err)
+	}
+	tw := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "TABLE\tSTATE\tROWS\tOF ABOUT\tSTARTED\tENDED\tENDS IN\tREASON")
+	for _, c := range st.Connectors {
+		if f.connector != "" && c.Name != f.connector {
+			continue
+		}
+		for _, t := range c.Tables {
+			fmt.Fprintf(tw, "%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n", t.Table, t.State, t.Rows, t.Total, clock(t.Started), clock(t.Ended), eta(&t, st.Time), t.Reason)
+		}
+	}
+	return tw.Flush()
+}
+
+// clock prints microseconds since 1970.
+func clock(micros int64) string {
+	if micros == 0 {
+		return ""
+	}
+	return time.UnixMicro(micros).UTC().Format(time.DateTime)
+}
