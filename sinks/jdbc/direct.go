@@ -28,8 +28,10 @@ import (
 // rbr_exec_mode=IDEMPOTENT: a row that is there is replaced. (With other keys
 // it would also remove rows that meet the new one in those.) Updates are
 // STRICT, and send all columns: a row that is there becomes what it is at the
-// source, and one that is not is an error. Deletes are statements, which cost
-// the server no more.
+// source, and one that is not is an error. Then updates are made as inserts for
+// a while, which cost more: a snapshot is on its way, and the stream changes
+// rows that are not copied yet. Deletes are statements, which cost the server
+// no more.
 
 // Values of rbr_exec_mode.
 const (
@@ -41,41 +43,49 @@ const (
 // the table costs the server as much as some rows.
 const minEvents = 32
 
-// errEvents wraps an error of row events, for which statements are tried.
-type errEvents struct{ error }
+// errEvents wraps an error of row events, after which the batch is applied in
+// another way: by statements or, with again set, by other events.
+type errEvents struct {
+	error
+	again bool
+}
 
 func (e errEvents) Unwrap() error { return e.error }
 
 // errChanged says that a table is not as it was when it was looked at.
 var errChanged = errors.New("the table has changed")
 
-// restPeriod is how many groups of a table go by statements after row events
-// have failed; it doubles with each failure that follows, up to maxRest.
+// restPeriod is how many groups of a table go another way after row events have
+// failed; it doubles with each failure that follows, up to maxRest. Each failure
+// is a line in the server's log.
 const (
 	restPeriod = 16
 	maxRest    = 1024
 )
 
+// rest is for how many groups something is left alone.
+type rest struct{ left, period int }
+
+func (r *rest) begin() {
+	r.period = min(max(2*r.period, restPeriod), maxRest)
+	r.left = r.period
+}
+
+// over counts a group and reports whether the rest was over before it.
+func (r *rest) over() bool {
+	if r.left == 0 {
+		return true
+	}
+	r.left--
+	return false
+}
+
 // directness is what a route knows of its row events.
 type directness struct {
 	events *rowEvents // nil: statements only
 	create string     // the table's definition that they are for
-	rest   int        // groups that go by statements yet
-	period int        // the last rest
-}
-
-// paused counts a group and reports whether it goes by statements.
-func (d *directness) paused() bool {
-	if d.rest == 0 {
-		return false
-	}
-	d.rest--
-	return true
-}
-
-func (d *directness) failed() {
-	d.period = min(max(2*d.period, restPeriod), maxRest)
-	d.rest = d.period
+	all    rest       // from events
+	update rest       // from updates
 }
 
 // offerEvents has the session take row events, if the user may.
@@ -98,7 +108,7 @@ func (s *session) offerEvents(ctx context.Context) error {
 // direct reports whether the changes of g go by row events.
 func (s *Sink) direct(g *group) bool {
 	d := &g.route.direct
-	if !s.main.events || d.events == nil || s.batch.statements || s.set.mode != modeUpsert || len(g.table.Changes) < s.least || d.paused() {
+	if !s.main.events || d.events == nil || s.batch.statements || s.set.mode != modeUpsert || len(g.table.Changes) < s.least || !d.all.over() {
 		return false
 	}
 	for i := range g.table.Changes {
@@ -114,7 +124,9 @@ func (s *Sink) byEvents(ctx context.Context, g *group) error {
 	if err := s.verify(ctx, g.route); err != nil {
 		return err
 	}
-	s.sortEvents(g)
+	d := &g.route.direct
+	updates := g.route.guarded || d.update.over()
+	s.sortEvents(g, updates)
 	l := &s.lists
 	if err := s.deleteKeys(ctx, g, l.gone); err != nil {
 		return err
@@ -135,20 +147,32 @@ func (s *Sink) byEvents(ctx context.Context, g *group) error {
 	}
 	if err != nil {
 		s.events.reset()
-		if !isConflict(err) && (serverError(err) != nil || errors.Is(err, errCell) || errors.Is(err, errJSON)) {
-			g.route.direct.failed()
-			return errEvents{err}
-		}
-		return err
+		return d.failed(g, err)
 	}
-	g.route.direct.period = 0
+	if d.all.period = 0; updates {
+		d.update.period = 0
+	}
 	s.asEvents += len(l.rows) + len(l.single)
 	return nil
 }
 
-// sortEvents divides the changes of a group into rows to delete, to write, and
-// to update.
-func (s *Sink) sortEvents(g *group) {
+// failed returns an error of row events as one that has the batch applied in
+// another way, where there is one.
+func (d *directness) failed(g *group, err error) error {
+	switch {
+	case isConflict(err), serverError(err) == nil && !errors.Is(err, errCell) && !errors.Is(err, errJSON):
+		return err
+	case isCode(err, errNoRow) && !g.route.guarded:
+		d.update.begin()
+		return errEvents{err, true}
+	}
+	d.all.begin()
+	return errEvents{err, false}
+}
+
+// sortEvents divides the changes of a group into rows to delete, to write, and,
+// if there are to be updates, to update.
+func (s *Sink) sortEvents(g *group, updates bool) {
 	l := &s.lists
 	l.gone, l.rows, l.single = l.gone[:0], l.rows[:0], l.single[:0]
 	for i := range g.table.Changes {
@@ -159,7 +183,7 @@ func (s *Sink) sortEvents(g *group) {
 		}
 		switch {
 		case c.Gone:
-		case c.First != nil && !moved:
+		case c.First != nil && !moved && updates:
 			l.single = append(l.single, int32(i))
 		default:
 			l.rows = append(l.rows, int32(i))
@@ -212,9 +236,10 @@ func (s *Sink) sendEvents(ctx context.Context, mode string) error {
 	s.packet.begin("")
 	s.packet.buf = s.events.appendStatement(s.packet.buf)
 	s.packet.end(-1, "")
+	s.main.execMode = mode
 	err := s.send(ctx)
-	if err == nil {
-		s.main.execMode = mode
+	if err != nil {
+		s.main.execMode = "" // which of the two statements has failed is not known
 	}
 	return err
 }
@@ -248,7 +273,7 @@ func (s *Sink) verify(ctx context.Context, rt *route) error {
 	}
 	if create != rt.direct.create || triggers > 0 {
 		if s.batch.renewed {
-			return errEvents{errChanged}
+			return errEvents{errChanged, false}
 		}
 		return errChanged
 	}

@@ -109,7 +109,9 @@ func TestRowEventsFallBack(t *testing.T) {
 		check, want  string
 		events       int
 	}{
-		{"rows of updates are missing", "CREATE TABLE %s.p (id INT PRIMARY KEY, s VARCHAR(20)); INSERT INTO %[1]s.p VALUES (3,'')", connect.OpUpdate, "", "s = CONCAT('x', id)", "10", 0},
+		{"rows of updates are missing", "CREATE TABLE %s.p (id INT PRIMARY KEY, s VARCHAR(20)); INSERT INTO %[1]s.p VALUES (3,'')", connect.OpUpdate, "", "s = CONCAT('x', id)", "10", 10},
+		{"rows of updates are missing, unique keys", "CREATE TABLE %s.p (id INT PRIMARY KEY, s VARCHAR(20) UNIQUE); INSERT INTO %[1]s.p VALUES (3,'')", connect.OpUpdate, "", "s = CONCAT('x', id)", "10", 0},
+		{"a foreign key", "CREATE TABLE %s.q (id INT PRIMARY KEY); CREATE TABLE %[1]s.p (id INT PRIMARY KEY, s VARCHAR(20), FOREIGN KEY (id) REFERENCES %[1]s.q (id))", connect.OpInsert, "", "s = CONCAT('x', id)", "10", 10},
 		{"rows of inserts are there", "CREATE TABLE %s.p (id INT PRIMARY KEY, s VARCHAR(20)); INSERT INTO %[1]s.p VALUES (3,'')", connect.OpInsert, "", "s = CONCAT('x', id)", "10", 10},
 		{"a unique value is taken", "CREATE TABLE %s.p (id INT PRIMARY KEY, s VARCHAR(20) UNIQUE); INSERT INTO %[1]s.p VALUES (33,'x7')", connect.OpInsert, "7", "id = 33 OR s = CONCAT('x', id)", "10", 0},
 		{"a row is there in a table with unique keys", "CREATE TABLE %s.p (id INT PRIMARY KEY, s VARCHAR(20) UNIQUE); INSERT INTO %[1]s.p VALUES (3,'q')", connect.OpInsert, "", "s = CONCAT('x', id)", "10", 0},
@@ -261,9 +263,58 @@ func TestRowEventsOfTransactionsOverWrites(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, srv, "SELECT COUNT(*) FROM "+db+".p WHERE s = CONCAT('y', id)", "10")
-	if s.asEvents != 5 {
-		t.Errorf("%d rows went as events, want 5", s.asEvents)
+	if s.asEvents != 15 {
+		t.Errorf("%d rows went as events, want 15", s.asEvents)
 	}
+}
+
+// TestRowEventsRest has updates meet missing rows again and again, and find
+// them at last.
+func TestRowEventsRest(t *testing.T) {
+	srv := mysqltest.Shared(t)
+	db := srv.CreateDB(t)
+	p := plain(t, "p", true)
+	s := openTest(t, srv.DSN(db))
+	var f feed
+	f.write(t, s, connect.Record{Op: connect.OpSchema, Table: p})
+	update := func() *rest { return &s.lastRoute.direct.update }
+	for i := range 60 {
+		if i < 40 {
+			srv.Exec(t, "DELETE FROM "+db+".p")
+		}
+		f.write(t, s, wide(p, connect.OpUpdate, 3, fmt.Sprint("v", i, "-"))...)
+		expect(t, srv, fmt.Sprintf("SELECT COUNT(*) FROM %s.p WHERE s = CONCAT('v%d-', id)", db, i), "3")
+		if want := map[int]int{0: 16, 15: 16, 16: 32, 47: 32}[i]; want != 0 && update().period != want {
+			t.Errorf("write %d: the rest is %d, want %d", i, update().period, want)
+		}
+	}
+	if *update() != (rest{}) || s.asEvents != 180 {
+		t.Errorf("the rest is %+v; %d rows went as events", *update(), s.asEvents)
+	}
+}
+
+// TestRowEventsInTheTargetsLog looks at what row events leave in the target
+// beside rows: the next AUTO_INCREMENT, and a log that a replica follows.
+func TestRowEventsInTheTargetsLog(t *testing.T) {
+	srv, replica := mysqltest.Shared(t), mysqltest.Start(t)
+	db := srv.CreateDB(t)
+	replica.Exec(t, "SET GLOBAL gtid_purged = ?", srv.Query(t, "SELECT @@GLOBAL.gtid_executed")[0][0])
+	replica.Exec(t, "CREATE DATABASE "+db)
+	replica.Exec(t, fmt.Sprintf("CHANGE REPLICATION SOURCE TO SOURCE_HOST = '%s', SOURCE_PORT = %d, SOURCE_USER = 'root', SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1; START REPLICA", srv.Host, srv.Port))
+	table := db + ".p"
+	srv.Exec(t, "CREATE TABLE "+table+" (id INT PRIMARY KEY AUTO_INCREMENT, s VARCHAR(20))")
+	p := plain(t, "p", true)
+	s := openTest(t, srv.DSN(db))
+	var f feed
+	f.write(t, s, wide(p, connect.OpInsert, 50, "x")...)
+	f.write(t, s, wide(p, connect.OpUpdate, 50, "y")...)
+	if s.asEvents != 100 {
+		t.Errorf("%d rows went as events, want 100", s.asEvents)
+	}
+	srv.Exec(t, "INSERT INTO "+table+" (s) VALUES ('next')")
+	expect(t, srv, "SELECT id FROM "+table+" WHERE s = 'next'", "50")
+	expect(t, replica, "SELECT WAIT_FOR_EXECUTED_GTID_SET('"+srv.Query(t, "SELECT @@GLOBAL.gtid_executed")[0][0]+"', 60)", "0")
+	expect(t, replica, "SELECT COUNT(*) FROM "+table+" WHERE s = CONCAT('y', id) OR s = 'next'", "51")
 }
 
 // TestRowEventsOfRandomJSON compares documents that this package has encoded

@@ -45,6 +45,7 @@ const (
 	errColumnTwice = 1060
 	errNullColumn  = 1048
 	errDuplicate   = 1062
+	errNoRow       = 1032
 	errTruncated   = 1265
 )
 

@@ -255,7 +255,7 @@ func (s *Sink) recover(ctx context.Context, err error, attempt int) error {
 	case isConflict(err) && attempt < maxAttempts:
 		return pause(ctx, time.Duration(attempt)*5*time.Millisecond)
 	case byEvents && !s.batch.statements:
-		s.batch.statements = true
+		s.batch.statements = !events.again
 		return nil
 	case (isStale(err) || errors.Is(err, errChanged)) && !s.batch.renewed:
 		s.forget()

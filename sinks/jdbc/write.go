@@ -108,6 +108,7 @@ func (s *Sink) begin(ctx context.Context) error {
 // rollback brings the transaction back to where the Write began.
 func (s *Sink) rollback(ctx context.Context) error {
 	s.packet.reset()
+	s.tx.verified = nil // what was locked since the mark is so no more
 	if s.tx.inherited {
 		s.packet.add("ROLLBACK TO w")
 		return s.send(ctx)
