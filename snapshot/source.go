@@ -95,7 +95,11 @@ func (s *Source) Open(ctx context.Context, from offsets.Position, state []offset
 func (w *weaver) resume(from offsets.Position) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.setTables(w.changes.Tables())
+	list := w.changes.Tables()
+	w.setTables(list)
+	if w.cfg.SignalTable != "" && !slices.ContainsFunc(list, w.isSignals) {
+		w.env.Logger.Warn("snapshot: the table of signals is not there, or not captured: until it is no signal comes from it", optSignalTable, w.cfg.SignalTable)
+	}
 	if from != nil {
 		w.pos, w.boundary = from, true
 		w.checkServer(from, true)

@@ -21,7 +21,10 @@
 // A Key is the list of a row's key values as SQL literals in the type, charset
 // and collation of their columns, so the comparison is the server's and uses
 // the index. A key (a, b) is compared as (a > x) OR (a = x AND b > y), which
-// the range optimizer understands. Where a key begins with an ENUM or SET the
+// the range optimizer understands. To share a table among readers, a range of
+// a key that is one integer is halved by arithmetic; of other keys the server is
+// asked for the one some chunks ahead, which costs it a walk over that part of
+// the index. Where a key begins with an ENUM or SET the
 // server compares by number but does not seek, so each chunk costs a walk of
 // the index from its start: right, but slow for large tables. The same goes for
 // keys over a prefix of a column.
