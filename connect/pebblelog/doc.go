@@ -42,10 +42,12 @@
 //	| version | flags | count | time | key | headers | value | or length |
 //	|   u8=1  |  u8   | uvar  | var  |     |         |       | and parts |
 //	+---------+-------+-------+------+-----+---------+- - - - - - - - - -+
-//	flags:   1 has a key, 2 has a value, 4 the value is in parts
+//	flags:   1 has a key, 2 has a value, 4 the value is in parts, 8 it is shared
 //	key:     length uvar, bytes                      (only if flag 1)
 //	headers: number uvar, { length uvar, name, length+1 uvar (0: nil), bytes }
 //	value:   all that follows, or with flag 4: length uvar, number of parts uvar
+//	         or with flag 8, in runs: number of bytes that are those of the value
+//	         of the run's first message uvar, and the bytes after them
 //
 // # Runs of small messages
 //

@@ -16,7 +16,8 @@ const (
 	flagKey = 1 << iota
 	flagValue
 	flagParts
-	knownFlags = flagKey | flagValue | flagParts
+	flagShared // in runs only
+	knownFlags = flagKey | flagValue | flagParts | flagShared
 )
 
 // partBytes is the size of the parts of a large value. It is well below the
@@ -55,7 +56,11 @@ func uvarintLen(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }
 func zigzag(v int64) uint64 { return uint64(v)<<1 ^ uint64(v>>63) }
 
 // appendHead appends the head of m without its value if that is in parts.
-func appendHead(dst []byte, m *connect.Message) []byte {
+func appendHead(dst []byte, m *connect.Message) []byte { return appendSharedHead(dst, m, 0) }
+
+// appendSharedHead appends the head of m. The first shared bytes of its value
+// are left to those of the first message of its run; 0: none are.
+func appendSharedHead(dst []byte, m *connect.Message, shared int) []byte {
 	parts := partsOf(m.Value)
 	var flags byte
 	if m.Key != nil {
@@ -66,6 +71,9 @@ func appendHead(dst []byte, m *connect.Message) []byte {
 	}
 	if parts > 0 {
 		flags |= flagParts
+	}
+	if shared > 0 {
+		flags |= flagShared
 	}
 	dst = append(dst, messageVersion, flags)
 	dst = binary.AppendUvarint(dst, uint64(uint32(m.Count)))
@@ -81,7 +89,10 @@ func appendHead(dst []byte, m *connect.Message) []byte {
 		dst = binary.AppendUvarint(dst, uint64(len(m.Value)))
 		return binary.AppendUvarint(dst, uint64(parts))
 	}
-	return append(dst, m.Value...)
+	if shared > 0 {
+		dst = binary.AppendUvarint(dst, uint64(shared))
+	}
+	return append(dst, m.Value[shared:]...)
 }
 
 func appendHeader(dst []byte, h *connect.Header) []byte {
@@ -97,8 +108,9 @@ var errHead = errors.New("the message does not parse")
 
 // parseHead fills msg, all but its place, from head, which msg then points
 // into. It returns the length and number of parts of a value that is not in
-// head. names interns the names of headers.
-func parseHead(m *connect.Messages, msg *connect.Message, head []byte, names map[string]string) (length, parts int, err error) {
+// head, or the length of what a value shares with base, the value of the first
+// message of its run. names interns the names of headers.
+func parseHead(m *connect.Messages, msg *connect.Message, head, base []byte, names map[string]string) (length, parts int, err error) {
 	r := wire.NewReader(head)
 	version, flags := r.Byte(), r.Byte()
 	if version != messageVersion || flags&^knownFlags != 0 {
@@ -121,6 +133,15 @@ func parseHead(m *connect.Messages, msg *connect.Message, head []byte, names map
 		if length <= 0 || parts != (length+partBytes-1)/partBytes {
 			return 0, 0, errHead
 		}
+	case flags&flagShared != 0:
+		shared := r.Uvarint()
+		rest := r.Take(uint64(len(r.Rest())))
+		if shared == 0 || shared > uint64(len(base)) || flags&flagValue == 0 {
+			return 0, 0, errHead
+		}
+		length = int(shared)
+		msg.Value = m.Alloc(length + len(rest))
+		copy(msg.Value[copy(msg.Value, base[:length]):], rest)
 	case flags&flagValue != 0:
 		msg.Value = r.Take(uint64(len(r.Rest())))
 	}

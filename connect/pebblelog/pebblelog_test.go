@@ -176,7 +176,7 @@ func TestHeadsThatDoNotParse(t *testing.T) {
 	var ms connect.Messages
 	body := len(head) - len(m.Value)
 	for i := range body {
-		if _, _, err := parseHead(&ms, &connect.Message{}, head[:i], map[string]string{}); err == nil {
+		if _, _, err := parseHead(&ms, &connect.Message{}, head[:i], nil, map[string]string{}); err == nil {
 			t.Errorf("%d of %d bytes pass as a head", i, len(head))
 		}
 	}
@@ -187,7 +187,7 @@ func TestHeadsThatDoNotParse(t *testing.T) {
 			b[rng.IntN(len(b))] = byte(rng.Uint32())
 		}
 		ms.Reset()
-		_, _, _ = parseHead(&ms, &connect.Message{}, b, map[string]string{}) // must not panic
+		_, _, _ = parseHead(&ms, &connect.Message{}, b, []byte("base"), map[string]string{}) // must not panic
 	}
 }
 

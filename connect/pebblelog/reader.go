@@ -296,7 +296,7 @@ func (r *reader) entry(it *pebble.Iterator, c *cursor, m *connect.Messages, limi
 func (r *reader) message(it *pebble.Iterator, c *cursor, m *connect.Messages, v []byte) (n, size int, err error) {
 	head := m.Alloc(len(v))
 	copy(head, v)
-	length, parts, err := r.add(c, m, c.next, head)
+	length, parts, err := r.add(c, m, c.next, head, nil)
 	if err == nil && parts > 0 {
 		m.List[len(m.List)-1].Value, err = r.parts(it, c, m, length, parts)
 		if err != nil {
@@ -309,12 +309,13 @@ func (r *reader) message(it *pebble.Iterator, c *cursor, m *connect.Messages, v 
 	return 1, len(head) + length, nil
 }
 
-// add adds the message at offset, whose head is in m's memory.
-func (r *reader) add(c *cursor, m *connect.Messages, offset int64, head []byte) (length, parts int, err error) {
+// add adds the message at offset, whose head is in m's memory; base is the
+// value of the first message of its run.
+func (r *reader) add(c *cursor, m *connect.Messages, offset int64, head, base []byte) (length, parts int, err error) {
 	at := len(m.List)
 	msg := m.Add()
 	*msg = connect.Message{Topic: c.p.topic.name, Partition: c.p.index, Offset: offset}
-	if length, parts, err = parseHead(m, msg, head, r.names); err != nil {
+	if length, parts, err = parseHead(m, msg, head, base, r.names); err != nil {
 		m.List = m.List[:at]
 	}
 	return length, parts, err
@@ -331,22 +332,34 @@ func (r *reader) run(it *pebble.Iterator, c *cursor, m *connect.Messages, stored
 		return 0, 0, r.missing(it, c)
 	}
 	rest := wire.NewReader(raw)
+	var base []byte
 	for offset := first; offset <= last; offset++ {
 		head := rest.Bytes()
-		if offset < c.next {
+		if offset < c.next && offset > first {
 			continue
 		}
 		if n > 0 && size >= limit {
 			return n, size, nil
 		}
-		if _, parts, err := r.add(c, m, offset, head); err != nil {
+		shared, parts, err := r.add(c, m, offset, head, base)
+		if err != nil {
 			return n, size, err
-		} else if parts > 0 {
-			m.List = m.List[:len(m.List)-1]
+		}
+		added := len(m.List) - 1
+		if offset == first {
+			base = m.List[added].Value
+		}
+		if parts > 0 || offset < c.next {
+			m.List = m.List[:added]
+		}
+		if parts > 0 {
 			return n, size, errHead
 		}
+		if offset < c.next {
+			continue
+		}
 		n++
-		size += len(head)
+		size += len(head) + shared
 	}
 	if !rest.Done() {
 		return n, size, errHead

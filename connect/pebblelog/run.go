@@ -1,6 +1,7 @@
 package pebblelog
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"github.com/klauspost/compress/s2"
@@ -111,13 +112,34 @@ func (g *gather) pack(msgs []connect.Message, limit int) {
 				g.end(&r)
 				continue
 			}
+			shared := 0
+			if i != r.first {
+				shared = sharedBytes(msgs[r.first].Value, msgs[i].Value)
+			}
+			if shared > 0 {
+				n += uvarintLen(uint64(shared)) - shared
+			}
 			g.raw = binary.AppendUvarint(g.raw, uint64(n))
-			g.raw = appendHead(g.raw, &msgs[i])
+			g.raw = appendSharedHead(g.raw, &msgs[i], shared)
 		}
 		if r.count > 0 {
 			g.end(&r)
 		}
 	}
+}
+
+// minShared is how much values have in common for it to be left out; it is
+// looked for in pieces of that size.
+const minShared = 256
+
+// sharedBytes returns how many bytes at their beginning a and b have in
+// common, rounded down to a piece: JSON with a schema begins with kilobytes of
+// it.
+func sharedBytes(a, b []byte) (n int) {
+	for most := min(len(a), len(b)); n+minShared <= most && bytes.Equal(a[n:n+minShared], b[n:n+minShared]); {
+		n += minShared
+	}
+	return n
 }
 
 // end ends a run and begins the next one.

@@ -44,6 +44,9 @@ func smallMessages(rng *rand.Rand, n int, partitions int32) []connect.Message {
 			size = runBytes + rng.IntN(1000)
 		}
 		m := text("t", rng.Int32N(partitions), strings.Repeat(fmt.Sprint(i, " "), size/4))
+		if rng.IntN(2) == 0 { // as JSON with a schema
+			m.Value = append([]byte(strings.Repeat("schema ", 40+rng.IntN(3)*100)), m.Value...)
+		}
 		switch rng.IntN(8) {
 		case 0:
 			m.Value = nil
@@ -123,7 +126,7 @@ func TestRunsThatDoNotParse(t *testing.T) {
 	mustCreate(t, l, "t", 1)
 	msgs := smallMessages(rand.New(rand.NewPCG(1, 2)), 1, 1)
 	for i := range 100 {
-		msgs = append(msgs, text("t", 0, fmt.Sprintf("message %d of a run", i)))
+		msgs = append(msgs, text("t", 0, strings.Repeat("schema ", 60)+fmt.Sprintf("message %d of a run", i)))
 	}
 	mustAppend(t, l, msgs[1:]...)
 	p, err := l.lookup("t", 0)
@@ -172,6 +175,34 @@ func TestRunsThatDoNotParse(t *testing.T) {
 		}
 		if err := read(b); err != nil && !errors.Is(err, ErrDamaged) {
 			t.Fatal(err)
+		}
+	}
+}
+
+// TestSharedBytes leaves out what values have in common with the first one.
+func TestSharedBytes(t *testing.T) {
+	schema := strings.Repeat("0123456789abcdef", 40)
+	for _, c := range []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {schema[:255], schema[:255], 0}, {schema, schema[:256], 256}, {schema, schema, 512}, {schema + "a", schema + "b", 512}, {"x" + schema, schema, 0}} {
+		if got := sharedBytes([]byte(c.a), []byte(c.b)); got != c.want {
+			t.Errorf("%d and %d bytes share %d, want %d", len(c.a), len(c.b), got, c.want)
+		}
+	}
+	m := connect.Message{Count: 1, Key: []byte("k"), Value: []byte(schema + "own")}
+	head := appendSharedHead(nil, &m, 512)
+	var ms connect.Messages
+	var got connect.Message
+	if shared, _, err := parseHead(&ms, &got, head, []byte(schema), nil); err != nil || shared != 512 || string(got.Value) != string(m.Value) {
+		t.Errorf("%d %v %q", shared, err, got.Value)
+	}
+	if want := headLen(&m) + uvarintLen(512) - 512; len(head) != want {
+		t.Errorf("a head of %d bytes, want %d", len(head), want)
+	}
+	for _, base := range []string{"", schema[:511]} {
+		if _, _, err := parseHead(&ms, &got, head, []byte(base), nil); err == nil {
+			t.Errorf("a base of %d bytes passes", len(base))
 		}
 	}
 }
