@@ -235,3 +235,24 @@ func TestFormerFormat(t *testing.T) {
 	}
 	_ = closer.Close()
 }
+
+// TestPackDoesNotAllocate makes runs again and again, as appends do.
+func TestPackDoesNotAllocate(t *testing.T) {
+	msgs := changes(500, 8)
+	parts := newTopic(1, "t", 8).partitions
+	var g gather
+	pack := func() {
+		g.reset()
+		for i := range msgs {
+			g.add(&parts[msgs[i].Partition])
+		}
+		g.pack(msgs, runBytes)
+	}
+	pack()
+	if n := testing.AllocsPerRun(20, pack); n != 0 {
+		t.Errorf("%v allocations for %d messages", n, len(msgs))
+	}
+	if len(g.runs) < 8 || len(g.runs) > 20 {
+		t.Errorf("%d messages of 8 partitions are in %d runs", len(msgs), len(g.runs))
+	}
+}

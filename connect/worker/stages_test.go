@@ -193,3 +193,23 @@ func checkStageMetrics(t *testing.T, reg *prometheus.Registry) {
 		}
 	}
 }
+
+// TestStagesDoNotAllocate: a stage that is entered costs a look at the clock.
+func TestStagesDoNotAllocate(t *testing.T) {
+	s := newStages()
+	k := s.track(stageWriteWait)
+	defer k.end()
+	if n := testing.AllocsPerRun(100, func() { s.queued(k.enter(stageWrite), s.begun); k.enter(stageWriteWait) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkStages(b *testing.B) {
+	s := newStages()
+	k := s.track(stageWriteWait)
+	defer k.end()
+	for b.Loop() {
+		k.enter(stageWrite)
+		k.enter(stageWriteWait)
+	}
+}
