@@ -34,6 +34,9 @@ type Plugin struct {
 	// Check looks at the world outside (server settings, grants,
 	// reachability) and returns what is wrong. nil: nothing to check.
 	Check func(ctx context.Context, cfg Config) ([]Finding, error)
+	// Explain says what to do about a key that the plug-in does not have but
+	// people know from elsewhere; "" if it does not know it. nil: none.
+	Explain func(key string) string
 	// Validate looks at options together, after each was checked alone.
 	Validate func(cfg Config) []Fault
 }

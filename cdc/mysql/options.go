@@ -46,6 +46,7 @@ const (
 	optTimeout          = "connect.timeout.ms"
 	optLogHeartbeat     = "binlog.heartbeat.interval.ms"
 	optHeartbeatPrefix  = "topic.heartbeat.prefix"
+	optReadOnly         = "read.only"
 	optActionQuery      = "heartbeat.action.query"
 	optMetadata         = "provide.transaction.metadata"
 	optTransactionTopic = "topic.transaction"
@@ -151,6 +152,8 @@ func topicOptions() []connect.Option {
 			Doc: "Milliseconds after which a heartbeat is written to the topic `topic.heartbeat.prefix.topic.prefix`, also when nothing changes; 0 writes none. Positions move on without. It is not kept more closely than a second."},
 		{Name: optHeartbeatPrefix, Type: connect.TypeString, Default: "__debezium-heartbeat", Importance: connect.Low, Group: groupTopics, Check: checkPrefix,
 			Doc: "What the name of the topic for heartbeats begins with."},
+		{Name: optReadOnly, Type: connect.TypeBoolean, Default: "false", Importance: connect.Low, Group: groupTopics,
+			Doc: "Whether to refuse a configuration that writes to the source. Only `heartbeat.action.query` can; snapshots never do."},
 		{Name: optActionQuery, Type: connect.TypeString, Importance: connect.Low, Group: groupTopics,
 			Doc: "A statement to execute on the source every `heartbeat.interval.ms`, such as an update of a table that shows how far targets are behind. The user needs the privileges for it."},
 	}
@@ -230,6 +233,9 @@ func Validate(cfg connect.Config) (faults []connect.Fault) {
 				faults = append(faults, connect.Fault{Key: optQuery, Text: "shows statements, which hold the values that " + o + " masks; leave one of them out"})
 			}
 		}
+	}
+	if cfg.String(optActionQuery) != "" && cfg.Bool(optReadOnly) {
+		faults = append(faults, connect.Fault{Key: optActionQuery, Text: "may write to the source, which " + optReadOnly + " forbids; leave one of them out"})
 	}
 	if cfg.String(optActionQuery) != "" && cfg.Int(optHeartbeat) == 0 {
 		faults = append(faults, connect.Fault{Key: optActionQuery, Text: "needs " + optHeartbeat + ", which says how often"})

@@ -28,6 +28,7 @@ func Plugin() connect.Plugin {
 		Describe: Describe,
 		Check:    Check,
 		Validate: Validate,
+		Explain:  Explain,
 	}
 }
 

@@ -62,7 +62,7 @@ type builder struct {
 func Build(reg *Registry, f *File) (*Connector, error) {
 	b := &builder{reg: reg, raw: maps.Clone(f.Config), used: map[string]bool{}, public: map[string]string{}}
 	c := b.connector(f.Name)
-	b.unknownKeys()
+	b.unknownKeys(c.Plugin.Explain)
 	if len(b.faults) > 0 {
 		return nil, &connect.ConfigError{Name: f.Name, Faults: b.faults}
 	}
@@ -309,7 +309,7 @@ func (b *builder) takeAll() {
 	}
 }
 
-func (b *builder) unknownKeys() {
+func (b *builder) unknownKeys(explain func(key string) string) {
 	var unknown []string
 	for k := range b.raw {
 		if !b.used[k] {
@@ -318,6 +318,12 @@ func (b *builder) unknownKeys() {
 	}
 	slices.Sort(unknown)
 	for _, k := range unknown {
+		if explain != nil {
+			if why := explain(k); why != "" {
+				b.fault(k, "%s", why)
+				continue
+			}
+		}
 		text := "is not known"
 		if n := Nearest(connect.ShownKey(k), b.known); n != "" {
 			text += "; did you mean " + n + "?"

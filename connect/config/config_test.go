@@ -154,6 +154,18 @@ func TestFamilies(t *testing.T) {
 	}
 }
 
+// What people know from elsewhere is explained.
+func TestExplained(t *testing.T) {
+	reg := testRegistry()
+	reg.Connectors[0].Explain = func(key string) string {
+		return map[string]string{"batch.sise": "is not needed here; leave it out"}[key]
+	}
+	_, err := Build(reg, &File{Name: "c", Config: map[string]string{"connector.class": "jdbc", "connection.url": "x", "topics": "t", "batch.sise": "1", "batch.siz": "1"}})
+	if err == nil || !strings.Contains(err.Error(), "batch.sise: is not needed here") || !strings.Contains(err.Error(), "batch.siz: is not known; did you mean batch.size?") {
+		t.Error(err)
+	}
+}
+
 func TestResolveFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "secrets")
 	if err := os.WriteFile(path, []byte("# comment\n a = one\nb=two=2\n"), 0o600); err != nil {
