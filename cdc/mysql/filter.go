@@ -15,6 +15,7 @@ type filter struct {
 	columnInclude, columnExclude []*regexp.Regexp
 	keys                         []keyRule
 	masks                        []maskRule
+	whole                        string // a table of which no column is left out
 }
 
 func newFilter(cfg connect.Config) (*filter, error) {

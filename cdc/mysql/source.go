@@ -79,6 +79,10 @@ func New(cfg connect.Config, env connect.Env) (*Source, error) {
 	return &Source{settings: s, env: env}, nil
 }
 
+// Whole names a table, database.table, of which lists of columns leave out
+// none: one whose rows are for this program. It comes before Open.
+func (s *Source) Whole(table string) { s.settings.filter.whole = table }
+
 // NoReread says that nobody reads tables anew. Then a table is stopped when its
 // rows are not known any more. It comes before Open.
 func (s *Source) NoReread() { s.settings.noReread = true }

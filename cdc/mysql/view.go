@@ -3,6 +3,7 @@ package mysql
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/towline/towline/cdc/binlog"
 	"github.com/towline/towline/schema"
@@ -54,6 +55,12 @@ func (f *filter) columns(t *schema.Table) (keep []int, err error) {
 	messages, err := f.messageKey(t)
 	if err != nil {
 		return nil, err
+	}
+	if f.whole != "" && strings.EqualFold(t.String(), f.whole) {
+		for i := range t.Columns {
+			keep = append(keep, i)
+		}
+		return keep, nil
 	}
 	for i := range t.Columns {
 		name := t.String() + "." + t.Columns[i].Name

@@ -64,6 +64,21 @@ func TestColumnLists(t *testing.T) {
 	}
 }
 
+// A table whose rows are for this program has all of its columns.
+func TestWholeTable(t *testing.T) {
+	f, err := newFilter(connect.NewConfig("c", Options(), map[string]string{optColumnInclude: "nothing"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := testTable(t, []int{0}, nil, "id", "type", "data")
+	for whole, want := range map[string]int{"": 1, "shop.other": 1, "shop.T": 3} {
+		f.whole = whole
+		if v, err := f.view(s); err != nil || len(v.table.Columns) != want {
+			t.Errorf("%q: %+v, %v", whole, v, err)
+		}
+	}
+}
+
 // Columns that are left out do not show, whatever statements do to them.
 func TestColumnsLeftOut(t *testing.T) {
 	for _, flag := range []string{"FULL", "MINIMAL"} {

@@ -95,6 +95,7 @@ func (f *filter) shows(t *schema.Table, print func(*maskRule) string) map[string
 // widened returns the captured tables that show more than, or something else
 // than, they did by the saved options.
 func (s *shapes) widened(saved *filter) (list []*schema.Table) {
+	saved.whole = s.filter.whole
 	for _, n := range s.names(func(n tableName) bool { return s.filter.table(n.db, n.table) && !s.stopped(n) }) {
 		t, shown := s.table(n), s.shown(n)
 		if t == nil || shown == nil {

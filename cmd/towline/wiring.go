@@ -53,6 +53,7 @@ func mysqlPlugin() connect.Plugin {
 		}
 		how := snapshot.ParseConfig(cfg)
 		how.Editor = editor
+		stream.Whole(how.SignalTable)
 		how.NoTruncate = cfg.Int("topic.creation.default.partitions") > 1
 		if how.Mode == snapshot.NoData {
 			stream.NoReread()
