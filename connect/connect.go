@@ -48,6 +48,11 @@ type Sink interface {
 	Close() error
 }
 
+// Idler is a Sink or Converter that keeps memory between calls. Idle is called,
+// as all else of it, when there was nothing to do for some seconds: what is
+// quickly made again may go.
+type Idler interface{ Idle() }
+
 // Transform changes a batch in place: edits values, drops records with
 // Batch.Keep, routes by Topic.
 type Transform interface {

@@ -11,6 +11,7 @@ import (
 
 const (
 	slabSize  = 1 << 20
+	slabLeast = 64 << 10  // for a log in which little happens
 	maxPacket = 1<<24 - 1 // payload of a packet that another one continues
 	maxEvent  = 1<<30 + 1<<20
 	// minRead is the least room for a read from the socket; with less a new
@@ -24,6 +25,7 @@ type packets struct {
 	conn    net.Conn
 	timeout time.Duration
 	slab    []byte
+	size    int       // of the next slab: what comes in a burst is cut out of large ones
 	r, w    int       // slab[r:w] was read and is not yet cut
 	seq     byte      // of the next packet
 	renewed time.Time // when the deadline of reads was set
@@ -78,14 +80,18 @@ func (p *packets) need(n int) error {
 	if have >= n {
 		return nil
 	}
-	if free := len(p.slab) - p.w; free < minRead || len(p.slab)-p.r < n {
-		fresh := make([]byte, max(slabSize, n+minRead))
+	quiet := have == 0 && len(p.slab) > slabLeast && p.size == slabLeast // nothing holds the rest of a large one
+	if free := len(p.slab) - p.w; free < minRead || len(p.slab)-p.r < n || quiet {
+		fresh := make([]byte, max(p.size, slabLeast, n+minRead))
 		copy(fresh, p.slab[p.r:p.w])
 		p.slab, p.r, p.w = fresh, 0, have
 	}
 	for p.w-p.r < n {
 		k, err := p.read(p.slab[p.w:])
 		p.w += k
+		if p.size = max(p.size/2, slabLeast); k >= minRead {
+			p.size = slabSize
+		}
 		if err != nil {
 			return err
 		}

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/towline/towline/connect"
 )
 
 // drainContext returns a context that ends DrainTimeout after ctx does, so
@@ -56,5 +58,32 @@ func sleep(ctx context.Context, d time.Duration) bool {
 		return true
 	case <-ctx.Done():
 		return false
+	}
+}
+
+// idleAfter is how long there is nothing to do before memory is let go.
+const idleAfter = 5 * time.Second
+
+// each does what there is to do for everything that comes from in, and tells
+// who is an Idler when nothing comes.
+func each[T any](in <-chan T, who any, do func(T) error) error {
+	idler, _ := who.(connect.Idler)
+	idle := time.NewTimer(idleAfter)
+	defer idle.Stop()
+	for {
+		select {
+		case x, ok := <-in:
+			if !ok {
+				return nil
+			}
+			if err := do(x); err != nil {
+				return err
+			}
+			idle.Reset(idleAfter)
+		case <-idle.C:
+			if idler != nil {
+				idler.Idle()
+			}
+		}
 	}
 }

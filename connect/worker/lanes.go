@@ -400,13 +400,13 @@ func (t *sinkTask) laneLoop(ctx context.Context, lane int) error {
 	sink := t.sinks[lane]
 	writing := t.meter.stages.track(stageWriteWait)
 	defer writing.end()
-	for w := range t.works[lane] {
+	return each(t.works[lane], sink, func(w laneWork) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if w.fence != nil {
 			w.fence <- struct{}{}
-			continue
+			return nil
 		}
 		b.Records, b.State = w.records, w.state
 		t.meter.stages.queued(writing.enter(stageWrite), w.left)
@@ -418,8 +418,8 @@ func (t *sinkTask) laneLoop(ctx context.Context, lane int) error {
 		if w.unit != nil {
 			t.release(w.unit)
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // write has the sink write b. Records that it refuses become dead letters.

@@ -150,7 +150,7 @@ func (t *sourceTask) readLoop(ctx context.Context, free <-chan *sourceUnit, out 
 func (t *sourceTask) encodeLoop(ctx context.Context, in <-chan *sourceUnit, out chan<- *sourceUnit) error {
 	t.building = t.meter.stages.track(stageBuildWait)
 	defer t.building.end()
-	for u := range in {
+	return each(in, t.converter, func(u *sourceUnit) error {
 		t.meter.stages.queued(t.building.enter(stageTransform), u.left)
 		if err := t.encode(ctx, u); err != nil {
 			return err
@@ -158,11 +158,11 @@ func (t *sourceTask) encodeLoop(ctx context.Context, in <-chan *sourceUnit, out 
 		u.left = t.building.enter(stageBuildWait)
 		select {
 		case out <- u:
+			return nil
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-	}
-	return nil
+	})
 }
 
 func (t *sourceTask) encode(ctx context.Context, u *sourceUnit) error {

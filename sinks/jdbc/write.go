@@ -225,6 +225,18 @@ func (s *Sink) dropGroups() {
 	clear(s.targets)
 }
 
+// Idle implements connect.Idler: between Writes all is sent, and what it was
+// gathered in goes.
+func (s *Sink) Idle() {
+	if len(s.groups) > 0 || len(s.packet.buf) > 0 || len(s.events.buf) > 0 {
+		return
+	}
+	s.packet, s.events.buf, s.lists = packet{}, nil, lists{}
+	for _, rt := range s.byID {
+		rt.own = nil
+	}
+}
+
 func (s *Sink) applyGroup(ctx context.Context, g *group) error {
 	switch {
 	case s.batch.careful:
