@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"strings"
@@ -123,17 +124,24 @@ func (f *signalFile) poll() ([]connect.Signal, error) {
 	return list, nil
 }
 
-// takeFile looks at the file of signals. It locks.
+// takeFile looks at the file of signals. Reading it may take long, so that is
+// done beside. It locks.
 func (w *weaver) takeFile() {
 	w.mu.Lock()
+	before := w.file
+	w.mu.Unlock()
+	now := before
+	list, err := now.poll()
+	w.mu.Lock()
 	defer w.mu.Unlock()
-	before := *w.file
-	list, err := w.file.poll()
-	if err != nil {
-		w.env.Logger.Warn("snapshot: the file of signals cannot be read", "file", w.file.path, "error", err)
-		return
+	w.file = now
+	if text := fmt.Sprint(err); err != nil && text != w.fileFault {
+		w.fileFault = text // said once
+		w.env.Logger.Warn("snapshot: the file of signals cannot be read", "file", now.path, "error", err)
+	} else if err == nil {
+		w.fileFault = ""
 	}
-	if w.file.size == before.size && w.file.sum == before.sum {
+	if err != nil || now.size == before.size && now.sum == before.sum {
 		return
 	}
 	for _, s := range list {

@@ -76,7 +76,7 @@ func Options() []connect.Option {
 		{Name: optLocking, Type: connect.TypeString, Default: "minimal", Values: []string{"minimal", "none"}, Importance: connect.Low, Group: "Snapshot",
 			Doc: "Tables with a key are never locked. `minimal` allows a `LOCK TABLES ... READ` of some milliseconds for a table without a key that is large or busy; `none` stops such a table instead."},
 		{Name: optRate, Type: connect.TypeLong, Default: "0", Min: 0, Max: 1 << 40, Importance: connect.Medium, Group: "Snapshot",
-			Doc: "The most rows that copies read in a second, all tables together, to spare the server. 0 is no bound."},
+			Doc: "The most rows that copies read in a second, all tables together, to spare the server. 0 is no bound. A table without a key that is large or busy is read in one go, whatever this says."},
 		{Name: optChannels, Type: connect.TypeList, Default: "source,file", Importance: connect.Low, Group: "Signals", Check: checkChannels,
 			Doc: "Where signals come from: `source`, rows that are inserted into the table `signal.data.collection`; `file`, lines that are appended to `signal.file`. `towline snapshot` always works."},
 		{Name: optSignalTable, Type: connect.TypeString, Importance: connect.Medium, Group: "Signals",

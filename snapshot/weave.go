@@ -46,7 +46,8 @@ type weaver struct {
 
 	paused        bool // by a signal
 	pausedUnsaved bool
-	file          *signalFile
+	file          signalFile
+	fileFault     string // of the last look at it
 	fileUnsaved   bool
 	signals       chan struct{} // has an element when there may be something to attend to
 	tell          bool          // the state is to go out soon
@@ -76,7 +77,7 @@ type window struct {
 
 func newWeaver(cfg Config, changes Changes, env connect.Env) *weaver {
 	w := &weaver{cfg: cfg.filled(), env: env, changes: changes, changed: make(chan struct{}), ready: make(chan struct{}, 1),
-		tables: map[tableName]*table{}, shapes: map[*schema.Table]*table{}, file: &signalFile{path: cfg.SignalFile}, signals: make(chan struct{}, 1)}
+		tables: map[tableName]*table{}, shapes: map[*schema.Table]*table{}, file: signalFile{path: cfg.SignalFile}, signals: make(chan struct{}, 1)}
 	if w.env.Logger == nil {
 		w.env.Logger = slog.New(slog.DiscardHandler)
 	}
