@@ -14,9 +14,17 @@
 //
 //	read -> [units] -> decode, transform, split by key -> lanes -> done, in order -> save
 //
-// A lane is one Sink value with a goroutine of its own. Records of one key go
+// A topic that is made while the task runs is read at once: the log tells of it.
+// Saving is a goroutine of its own, twice a second, so that no unit waits for
+// the disk. A lane is one Sink value with a goroutine of its own. Records of one key go
 // to one lane (invariant 4). A unit's memory is free again when all lanes are
 // through with it; positions are saved in unit order only (invariants 1, 3).
+//
+// # Where the time goes
+//
+// Each goroutine of a task is in one stage at any time, waiting being one too;
+// see stages. It says so once or twice a batch, never for a record. The status
+// and the metrics are made of that.
 //
 // # Faults
 //
