@@ -153,16 +153,14 @@ func (q *sequencer) mayChange(ev *binlog.RowsEvent, m *binlog.TableMap, columns 
 	return false
 }
 
-// refreshCascades reads the foreign keys anew after a statement that may have
-// changed them.
-func (q *sequencer) refreshCascades(ctx context.Context, st *ddl.Statement) error {
+// forgetCascades has the foreign keys read anew, after a statement that may
+// have changed them, when they are needed: by then the catalog has it, for what
+// cascades waits for the statement's end.
+func (q *sequencer) forgetCascades(st *ddl.Statement) {
 	switch st.Kind {
 	case ddl.CreateTable, ddl.AlterTable, ddl.RenameTable:
-		if q.shapes.keys.known {
-			return q.shapes.keys.load(ctx)
-		}
+		q.shapes.keys.known = false
 	}
-	return nil
 }
 
 // silentChildren returns the captured tables whose rows cascades may change,

@@ -150,9 +150,7 @@ func (q *sequencer) define(ctx context.Context, h *binlog.Header, s *binlog.Quer
 		}
 	}
 	q.retarget()
-	if err := q.refreshCascades(ctx, st); err != nil {
-		return err
-	}
+	q.forgetCascades(st)
 	if q.s.schemaChanges {
 		if err := q.announce(ctx, h, outcomes, were, text); err != nil {
 			return err
