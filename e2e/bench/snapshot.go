@@ -30,10 +30,13 @@ func (b *bench) snapshot(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	return b.versus(ctx, race{
+	if err := b.versus(ctx, race{
 		name: "snapshot_4_readers", ours: ours("readers-4", 4),
 		peer: ourselves, against: "one reader", theirs: ours("readers-1", 1),
-	})
+	}); err != nil {
+		return err
+	}
+	return b.beside(ctx, src)
 }
 
 func (b *bench) snapshotRun(ctx context.Context, src *mysqltest.Server, folder string, readers int) (sample, error) {
