@@ -98,7 +98,7 @@ func TestRoutes(t *testing.T) {
 		{"/", 200, `{"version":"v1"}`},
 		{"/health", 200, `"status":"healthy"`},
 		{"/metrics", 200, `towline_task_starts_total{connector="quiet",task="0"} 1`},
-		{"/metrics", 200, `towline_queue_capacity_units{connector="quiet",task="0"} 6`},
+		{"/metrics", 200, `towline_queue_capacity_units{connector="quiet",task="0"} 16`},
 		{"/v1/status", 200, `"waiting":"source quiet-0 has not read all yet"`},
 		{"/v1/status?wait=100ms", 504, "not all has arrived within 100ms"},
 		{"/v1/status?wait=soon", 400, "wait=soon is not a duration"},
