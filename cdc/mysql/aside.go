@@ -113,32 +113,51 @@ func appendJSON(dst []byte, s string) []byte {
 // of no transaction.
 func (e *Editor) transactions(b *connect.Batch) {
 	l := &e.ledger
-	out := e.records[:0]
+	e.asides = e.asides[:0]
 	for i := range b.Records {
-		r := b.Records[i]
+		r := &b.Records[i]
 		e.seq = max(e.seq, r.Seq)
 		if r.Origin == nil || r.Origin.Snapshot || r.Op == connect.OpMessage {
-			out = append(out, r)
 			continue
 		}
 		if r.Op.HasRow() {
 			if !l.open {
-				l.begin(&r)
-				out = append(out, e.begin(b, &r))
+				l.begin(r)
+				e.asides = append(e.asides, aside{i, e.begin(b, r)})
 			}
-			l.count(b, &r, e.name(&r))
+			l.count(b, r, e.name(r))
 			l.time, l.seq, l.origin = r.Time, r.Seq, *r.Origin
 		}
-		out = append(out, r)
 		if r.Flags&connect.TxEnd != 0 && l.open {
-			out = append(out, e.end(b))
+			e.asides = append(e.asides, aside{i + 1, e.end(b)})
 		}
 	}
 	if b.Pos != nil && l.open { // what ended it was skipped
-		out = append(out, e.end(b))
+		e.asides = append(e.asides, aside{len(b.Records), e.end(b)})
 	}
-	clear(b.Records)
-	b.Records, e.records = out, b.Records[:0]
+	insert(b, e.asides)
+	clear(e.asides) // nothing of the batch stays (invariant 7)
+}
+
+// aside is a record to insert before the one at an index.
+type aside struct {
+	at     int
+	record connect.Record
+}
+
+// insert puts the records of list, in order, between those of b.
+func insert(b *connect.Batch, list []aside) {
+	from := len(b.Records) - 1
+	to := from + len(list)
+	b.Room(len(list))
+	b.Records = b.Records[:to+1]
+	for n := len(list) - 1; n >= 0; n-- {
+		for ; from >= list[n].at; from, to = from-1, to-1 {
+			b.Records[to] = b.Records[from]
+		}
+		b.Records[to] = list[n].record
+		to--
+	}
 }
 
 // begin returns the message of the begin of r's transaction. Its Seq is that of

@@ -154,6 +154,31 @@ func TestTransactionOfManyBatches(t *testing.T) {
 	}
 }
 
+// Counting the changes of transactions allocates nothing for a row.
+func TestMetadataDoesNotAllocate(t *testing.T) {
+	s := table(t, &schema.Table{Columns: []schema.Column{text("id", 64)}, Key: []int{0}, Primary: true})
+	e := editor(t, map[string]string{optMetadata: "true", optPrefix: "p"})
+	var b connect.Batch
+	origin := &connect.Origin{GNO: 7}
+	run := func() {
+		b.Reset()
+		for i := range 300 {
+			r := b.Add()
+			r.Op, r.Table, r.After, r.Seq, r.Origin = connect.OpInsert, s, b.NewRow(1), uint64(i+1), origin
+			if i%3 == 2 {
+				r.Flags = connect.TxEnd
+			}
+		}
+		if err := e.Edit(&b); err != nil || len(b.Records) != 500 {
+			t.Fatal(len(b.Records), err)
+		}
+	}
+	run()
+	if n := testing.AllocsPerRun(10, run); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 func TestHeartbeats(t *testing.T) {
 	r := newRig(t, mysqltest.Shared(t))
 	r.exec(t, "CREATE TABLE beats (id INT PRIMARY KEY, n INT); INSERT INTO beats VALUES (1, 0)")

@@ -36,7 +36,7 @@ type Editor struct {
 	seq              uint64
 	named            *schema.Table // of which nameOf is the name
 	nameOf           string
-	records          []connect.Record
+	asides           []aside
 }
 
 // NewEditor returns the Editor of a source's options.

@@ -132,3 +132,32 @@ func TestMasked(t *testing.T) {
 		t.Errorf("a column that is not masked shows %q", got.Bytes())
 	}
 }
+
+// TestMessageKeys writes rows to a target by the key of their messages, also
+// when that changes.
+func TestMessageKeys(t *testing.T) {
+	src, dst := mysqltest.Start(t, mysqltest.TimeZone("+00:00")), mysqltest.Start(t, mysqltest.TimeZone("+00:00"))
+	owned := fixture{name: "owned", full: true, columns: "owner INT NOT NULL, v VARCHAR(20), w INT UNIQUE", rows: lines(`1, 'a', 1
+		1, 'b', 2
+		2, NULL, NULL`)}
+	loose := fixture{name: "loose", full: true, keys: "-", columns: "owner INT NOT NULL, v VARCHAR(20)", rows: lines(`1, 'a'
+		2, 'b'
+		3, NULL`)}
+	r := &run{rig: newRig(t, src, dst, map[string]string{"message.key.columns": `.*\.owned:owner,id;.*\.loose:owner`}), fixtures: []fixture{owned, loose}, set: map[string]*fixture{"owned": &owned, "loose": &loose}}
+	r.all(t)
+	records := r.do(t, "UPDATE # SET owner = owner + 10")
+	moved := 0
+	for i := range records {
+		if records[i].Flags&connect.KeyMoved != 0 {
+			moved++
+		}
+	}
+	if moved != 12 {
+		t.Errorf("%d halves of moved rows", moved)
+	}
+	r.judge(t, "move", images{})
+	r.deliver(t, "move", records)
+	if got := dst.Query(t, "SELECT TABLE_NAME, GROUP_CONCAT(COLUMN_NAME ORDER BY ORDINAL_POSITION) FROM information_schema.KEY_COLUMN_USAGE WHERE TABLE_SCHEMA = '"+r.db+"' AND CONSTRAINT_NAME = 'PRIMARY' AND TABLE_NAME IN ('owned', 'loose') GROUP BY 1 ORDER BY 1"); len(got) != 2 || got[0][1] != "owner" || got[1][1] != "owner,id" {
+		t.Errorf("the target's keys are %v", got)
+	}
+}
