@@ -395,7 +395,7 @@ func (q *sequencer) compile(ctx context.Context, t *target, m *binlog.TableMap, 
 	}
 	if err != nil {
 		t.plan = nil
-		q.stop(t.name, fmt.Sprintf("its rows at %s:%d cannot be read: %v", q.file, q.offset, err))
+		q.stop(t.name, fmt.Sprintf("its rows at %s:%d cannot be read: %v; leave it out with table.exclude.list, or alter what is not understood, then take a new snapshot of the table", q.file, q.offset, err))
 		return nil
 	}
 	return q.learned(ctx, h, t, shape)

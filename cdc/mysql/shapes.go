@@ -421,7 +421,7 @@ func (s *shapes) readCatalog(ctx context.Context, conn *sql.Conn) error {
 		if infos[i].Err == nil {
 			s.defs[n] = infos[i].Def
 		} else if s.filter.table(n.db, n.table) {
-			s.halted[n] = fmt.Sprintf("its shape cannot be read: %v", infos[i].Err)
+			s.halted[n] = fmt.Sprintf("its shape cannot be read: %v; mend the cause, then take a new snapshot of the table, or leave it out with table.exclude.list", infos[i].Err)
 		}
 	}
 	return nil

@@ -113,6 +113,11 @@ func checkStopped(t *testing.T, r *rig, s *Source, tables []string, reason strin
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for _, s := range r.reports {
+		if s.State == connect.TableStopped && (!strings.HasPrefix(s.Table, r.db+".") || !strings.Contains(s.Reason, "new snapshot of the table") && !strings.Contains(s.Reason, "copy the table anew")) {
+			t.Errorf("the report does not say of which table it is, or what to do: %+v", s)
+		}
+	}
 	if len(tables) == 0 && len(r.reports) > 0 {
 		t.Errorf("reports %v", r.reports)
 	}
