@@ -40,7 +40,8 @@
 // Everything runs on the same cores: source, target, Towline or the peer, and
 // this program. So each figure also has processor seconds (utime and stime of
 // /proc) for a million rows, by process, which a busy machine changes less
-// than the time on the clock; this program's own polling is in none of them.
+// than the time on the clock. What this program uses to ask is in none of them,
+// what the others use to answer is.
 // Peak memory is VmHWM of Towline.
 //
 // Servers run with innodb-flush-log-at-trx-commit=2 and sync-binlog=0, equal

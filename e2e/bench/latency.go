@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/towline/towline/e2e/mysqltest"
+	"github.com/towline/towline/e2e/process"
 )
 
 // paced is a load of so many transactions a second, for a time. Each inserts
@@ -23,6 +24,7 @@ type paced struct {
 	perSecond int
 	length    time.Duration
 	warmUp    time.Duration // what of it is not looked at
+	until     time.Time     // what was sent later is not looked at either; zero: all is
 	sent      []time.Time   // by id
 }
 
@@ -90,6 +92,9 @@ func (a *arrivals) saw(id int, now time.Time) {
 func (a *arrivals) since(l *paced) []float64 {
 	var ms []float64
 	for id := 1 + int(l.warmUp.Seconds()*float64(l.perSecond)); id < len(a.at); id++ {
+		if !l.until.IsZero() && l.sent[id].After(l.until) {
+			continue
+		}
 		ms = append(ms, float64(a.at[id].Sub(l.sent[id]).Microseconds())/1000)
 	}
 	slices.Sort(ms)
@@ -297,4 +302,84 @@ func (b *bench) loadAndWatch(ctx context.Context, src *mysqltest.Server, l *pace
 		return fmt.Errorf("%d rows are still missing: %w", a.left, err)
 	}
 	return nil
+}
+
+// latencyBesideCopy measures what a snapshot costs the stream: the latency of
+// a webhook, under the same load, of changes that are made while another table
+// is being copied.
+func (b *bench) latencyBesideCopy(ctx context.Context) error {
+	src, err := b.source(ctx)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	var p50, p99 []float64
+	for run := range b.runs {
+		ms, err := b.besideCopy(ctx, src, fmt.Sprint("beside-copy-", run))
+		if err != nil {
+			return err
+		}
+		b.progress("latency beside a copy: %d changes, p50 %.2f ms, p99 %.2f ms", len(ms), percentile(ms, 50), percentile(ms, 99))
+		p50, p99 = append(p50, percentile(ms, 50)), append(p99, percentile(ms, 99))
+	}
+	note := "webhook, at 1,000 transactions a second, while sb is copied"
+	b.report(line{name: "latency_beside_copy_p50", value: median(p50), unit: "ms", ours: spread(p50), note: note})
+	b.report(line{name: "latency_beside_copy_p99", value: median(p99), unit: "ms", ours: spread(p99), note: note})
+	return nil
+}
+
+// besideCopy returns the latencies of changes that were made from the start of
+// the process until sb was copied.
+func (b *bench) besideCopy(ctx context.Context, src *mysqltest.Server, folder string) ([]float64, error) {
+	if err := lat(ctx, src); err != nil {
+		return nil, err
+	}
+	l := b.load()
+	l.warmUp = 0
+	a := newArrivals(l.count())
+	url, stop, err := a.receiver()
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+	p, err := b.towline(folder, configs{"src": sourceConfig(src, "initial", nil),
+		"dst": {"connector.class": "webhook", "topics.regex": `b\.bench\.lat`, "http.url": url}})
+	if err != nil {
+		return nil, err
+	}
+	if err := started(ctx, p); err != nil {
+		return nil, err
+	}
+	defer p.Kill()
+	copied := make(chan error, 1)
+	go func() { copied <- l.copying(ctx, p, "bench.sb") }()
+	err = b.loadAndWatch(ctx, src, l, a, func(ctx context.Context) error {
+		select {
+		case <-a.all:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	if err := errors.Join(<-copied, err, p.Stop()); err != nil {
+		return nil, err
+	}
+	return a.since(l), nil
+}
+
+// copying waits until a table is copied and notes when that was.
+func (l *paced) copying(ctx context.Context, p *process.Process, table string) error {
+	for {
+		st, err := p.Status(ctx)
+		if err != nil {
+			return err
+		}
+		if st.Table(table).State == "following" {
+			l.until = time.Now()
+			return nil
+		}
+		if err := pause(ctx, 20*time.Millisecond); err != nil {
+			return err
+		}
+	}
 }

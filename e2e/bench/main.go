@@ -44,6 +44,7 @@ func (b *bench) figures() []figure {
 		{"log", b.toLog},
 		{"snapshot", b.snapshot},
 		{"latency", b.latency},
+		{"beside", b.latencyBesideCopy},
 		{"start", b.start},
 		{"idle", b.idle},
 		{"tables", b.manyTables},

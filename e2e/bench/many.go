@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/towline/towline/e2e/mysqltest"
 )
@@ -118,7 +117,7 @@ func (b *bench) manyFigure(ctx context.Context, src *mysqltest.Server, name stri
 			if err != nil {
 				return sample{}, err
 			}
-			return b.count(ctx, p, counted{connector: "dst", rows: per * n, tables: n, every: 50 * time.Millisecond, procs: processes{"source": src.PID()}})
+			return b.count(ctx, p, counted{connector: "dst", rows: per * n, tables: n, every: quarter, procs: processes{"source": src.PID()}})
 		}
 	}
 	return b.versus(ctx, race{name: name, mark: atLeastTimes(0.9), ours: side(name, many), peer: ourselves, against: "one table", theirs: side(name+"-one", one)})
