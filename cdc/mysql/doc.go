@@ -35,6 +35,20 @@
 // guessed at (invariant 9). A stopped table stays stopped, with its reason, in
 // the State of the source, until the connector is reset.
 //
+// # Rows that are not in the log
+//
+// Where a statement took rows away or changed them and the log does not say
+// which, the table is told to be empty (OpTruncate) and to be read anew
+// (OpSchema with Reread); only the latter where no row can have gone. That is
+// so for partitions, swapped tables, conversions, and statements that were not
+// understood. Where nobody reads tables anew (NoReread) they are stopped.
+//
+// The rows of an XA transaction are in the log where it is prepared. They are
+// kept in the State until it is committed or rolled back, up to a bound; see
+// xa.go. What foreign keys change by cascade is in the log of some servers
+// only; see cascades.go. Statements on temporary tables are told from those on
+// tables of the same name; see temporary.go.
+//
 // # What records show
 //
 // Three shapes of a table follow each other. The shape as the log has it is
