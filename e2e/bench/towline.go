@@ -104,11 +104,11 @@ func (b *bench) again(from, to string) error {
 // or as a sink is through with them.
 type counted struct {
 	connector string
-	rows      int // that will come
-	tables    int // whose announcements, a record each, may come with them
-	every     time.Duration
-	procs     processes // besides ours
-	peers     func()    // runs beside; nil: nothing
+	rows      int           // that will come
+	tables    int           // whose announcements, a record each, may come with them
+	every     time.Duration // how often it is asked, and ten times that towards the end
+	procs     processes     // besides ours
+	peers     func()        // runs beside; nil: nothing
 }
 
 // count starts p, watches its counter of written records until all rows are
@@ -168,9 +168,17 @@ func (b *bench) moved(ctx context.Context, p *process.Process, c counted, n int)
 		select {
 		case <-ctx.Done():
 			return time.Time{}, n, fmt.Errorf("%w\n%s", ctx.Err(), p.LogTail(10))
-		case <-time.After(c.every):
+		case <-time.After(c.pause(n)):
 		}
 	}
+}
+
+// pause is how long to wait until the next question, when n rows were there.
+func (c *counted) pause(n int) time.Duration {
+	if n > c.rows-c.rows/10 {
+		return c.every / 10
+	}
+	return c.every
 }
 
 // exactly checks that no more came than should.

@@ -175,7 +175,7 @@ func (p *Process) ask(ctx context.Context, method, path string, send io.Reader) 
 		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true}}
 	resp, err := client.Do(req)
 	if err != nil {
 		return nil, err
