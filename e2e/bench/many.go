@@ -109,6 +109,10 @@ func (b *bench) manyFigure(ctx context.Context, src *mysqltest.Server, name stri
 	}
 	// The first has to pass over what the second reads, at its end. To say how many
 	// rows of thousands of tables are there is work, so it is asked seldom.
+	seldom := time.Second
+	if b.quick {
+		seldom /= 10
+	}
 	side := func(folder string, list configs, every time.Duration) side {
 		return func(ctx context.Context, run int) (sample, error) {
 			work := fmt.Sprint(folder, "-", run)
@@ -122,5 +126,5 @@ func (b *bench) manyFigure(ctx context.Context, src *mysqltest.Server, name stri
 			return b.count(ctx, p, counted{connector: "dst", rows: per * n, tables: n, every: every, procs: processes{"source": src.PID()}})
 		}
 	}
-	return b.versus(ctx, race{name: name, mark: atLeastTimes(0.9), ours: side(name, many, time.Second), peer: ourselves, against: "one table", theirs: side(name+"-one", one, 0)})
+	return b.versus(ctx, race{name: name, mark: atLeastTimes(0.9), ours: side(name, many, seldom), peer: ourselves, against: "one table", theirs: side(name+"-one", one, 0)})
 }

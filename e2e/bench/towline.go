@@ -106,7 +106,7 @@ type counted struct {
 	connector string
 	rows      int           // that will come
 	tables    int           // whose announcements, a record each, may come with them
-	every     time.Duration // how often it is asked, and ten times that towards the end
+	every     time.Duration // how often it is asked, and ten times that at the begin and towards the end
 	procs     processes     // besides ours
 	peers     func()        // runs beside; nil: nothing
 }
@@ -175,7 +175,7 @@ func (b *bench) moved(ctx context.Context, p *process.Process, c counted, n int)
 
 // pause is how long to wait until the next question, when n rows were there.
 func (c *counted) pause(n int) time.Duration {
-	if n > c.rows-c.rows/10 {
+	if n == 0 || n > c.rows-c.rows/10 {
 		return c.every / 10
 	}
 	return c.every
