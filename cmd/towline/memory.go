@@ -40,7 +40,10 @@ func tuneMemory(connectors int) {
 func giveMemoryBack(ctx context.Context, w *worker.Worker) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	before, due := w.Handled(), true
+	// Twice: pools that the runtime empties keep what they have through one
+	// collection.
+	const collections = 2
+	before, due := w.Handled(), collections
 	for {
 		select {
 		case <-tick.C:
@@ -50,10 +53,12 @@ func giveMemoryBack(ctx context.Context, w *worker.Worker) {
 		now := w.Handled()
 		busy := now-before > fewRecords
 		before = now
-		due = connect.Trim() || busy || due
-		if due && !busy {
+		if connect.Trim() || busy {
+			due = collections
+		}
+		if due > 0 && !busy {
 			debug.FreeOSMemory()
-			due = false
+			due--
 		}
 	}
 }

@@ -65,8 +65,9 @@ func sleep(ctx context.Context, d time.Duration) bool {
 const idleAfter = 5 * time.Second
 
 // each does what there is to do for everything that comes from in, and tells
-// who is an Idler when nothing comes.
-func each[T any](in <-chan T, who any, do func(T) error) error {
+// who is an Idler when nothing comes, or nothing that is work: signs of life
+// come always.
+func each[T any](in <-chan T, who any, do func(T) (work bool, err error)) error {
 	idler, _ := who.(connect.Idler)
 	idle := time.NewTimer(idleAfter)
 	defer idle.Stop()
@@ -76,10 +77,13 @@ func each[T any](in <-chan T, who any, do func(T) error) error {
 			if !ok {
 				return nil
 			}
-			if err := do(x); err != nil {
+			work, err := do(x)
+			if err != nil {
 				return err
 			}
-			idle.Reset(idleAfter)
+			if work {
+				idle.Reset(idleAfter)
+			}
 		case <-idle.C:
 			if idler != nil {
 				idler.Idle()

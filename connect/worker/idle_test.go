@@ -13,10 +13,12 @@ func TestIdleIsTold(t *testing.T) {
 	in, r := make(chan int), rester{make(chan struct{}, 10)}
 	ended := make(chan error)
 	done := 0
-	go func() { ended <- each(in, r, func(int) error { done++; return nil }) }()
+	go func() { ended <- each(in, r, func(n int) (bool, error) { done += n; return n > 0, nil }) }()
 	for range 2 {
 		in <- 1
+		in <- 0 // a sign of life
 		<-r.told
+		in <- 0
 	}
 	close(in)
 	if err := <-ended; err != nil {

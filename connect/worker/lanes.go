@@ -400,25 +400,25 @@ func (t *sinkTask) laneLoop(ctx context.Context, lane int) error {
 	sink := t.sinks[lane]
 	writing := t.meter.stages.track(stageWriteWait)
 	defer writing.end()
-	return each(t.works[lane], sink, func(w laneWork) error {
+	return each(t.works[lane], sink, func(w laneWork) (bool, error) {
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return false, ctx.Err()
 		}
 		if w.fence != nil {
 			w.fence <- struct{}{}
-			return nil
+			return false, nil
 		}
 		b.Records, b.State = w.records, w.state
 		t.meter.stages.queued(writing.enter(stageWrite), w.left)
 		if err := t.write(ctx, sink, &b); err != nil {
-			return err
+			return false, err
 		}
 		writing.enter(stageWriteWait)
 		b.Records, b.State = nil, nil // they are the unit's
 		if w.unit != nil {
 			t.release(w.unit)
 		}
-		return nil
+		return len(w.records) > 0, nil
 	})
 }
 

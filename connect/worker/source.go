@@ -150,17 +150,18 @@ func (t *sourceTask) readLoop(ctx context.Context, free <-chan *sourceUnit, out 
 func (t *sourceTask) encodeLoop(ctx context.Context, in <-chan *sourceUnit, out chan<- *sourceUnit) error {
 	t.building = t.meter.stages.track(stageBuildWait)
 	defer t.building.end()
-	return each(in, t.converter, func(u *sourceUnit) error {
+	return each(in, t.converter, func(u *sourceUnit) (bool, error) {
+		work := len(u.batch.Records) > 0
 		t.meter.stages.queued(t.building.enter(stageTransform), u.left)
 		if err := t.encode(ctx, u); err != nil {
-			return err
+			return false, err
 		}
 		u.left = t.building.enter(stageBuildWait)
 		select {
 		case out <- u:
-			return nil
+			return work, nil
 		case <-ctx.Done():
-			return ctx.Err()
+			return false, ctx.Err()
 		}
 	})
 }
