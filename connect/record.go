@@ -44,6 +44,11 @@ const (
 	// Reread: on an OpSchema, the rows of the table as known downstream may
 	// be wrong or missing from here on, and are to be read anew by a snapshot.
 	Reread
+	// Exact: whoever took in all records of the table before this one has the
+	// row as Before says. Set by a source whose copy of the table is complete,
+	// and taken away by whatever changes, drops or may lose records on the way,
+	// so without it nothing is known of the row.
+	Exact
 )
 
 // Record is one change of one row. Rows, Origin and Headers point into the

@@ -245,11 +245,13 @@ func runModel(seed uint64, f fault, ddl, restarts bool) error {
 		return err
 	}
 	reads.Add(int64(m.t.reads))
+	exact.Add(int64(m.t.exact))
 	return nil
 }
 
-// reads counts the rows that copies delivered.
-var reads atomic.Int64
+// reads counts the rows that copies delivered, exact the changes that said
+// what the target had.
+var reads, exact atomic.Int64
 
 func TestModel(t *testing.T) {
 	base := seed(t)
@@ -260,6 +262,9 @@ func TestModel(t *testing.T) {
 	}
 	if reads.Load() == 0 {
 		t.Fatal("no copy delivered a row")
+	}
+	if exact.Load() == 0 {
+		t.Fatal("no change was exact")
 	}
 }
 

@@ -418,6 +418,7 @@ type target struct {
 	state map[string]offsets.Position
 	seq   uint64
 	reads int
+	exact int // records that say what the row was
 }
 
 func newTarget() *target {
@@ -476,6 +477,16 @@ func (t *target) applyOne(r *connect.Record) error {
 	v := uint64(r.Key()[1].Int())
 	if r.Op == connect.OpRead {
 		t.reads++
+	}
+	if r.Flags&connect.Exact != 0 {
+		t.exact++
+		var was uint64
+		if r.Before != nil {
+			was = uint64(r.Before[1].Int())
+		}
+		if t.rows[k] != was {
+			return fmt.Errorf("%c: key %d is said to have version %d, and has %d", r.Op, k, was, t.rows[k])
+		}
 	}
 	if r.Op == connect.OpDelete {
 		t.newer[k] = max(t.newer[k], r.Seq)

@@ -395,6 +395,9 @@ func (w *weaver) see(r *connect.Record) bool {
 	if t.open > 0 && r.Op.HasRow() {
 		w.touch(t, r)
 	}
+	if t.status == done && w.cfg.Mode != NoData {
+		r.Flags |= connect.Exact // all rows of the copy are out
+	}
 	return !t.stopped && !w.superseded(t, r)
 }
 

@@ -94,6 +94,7 @@ func (e *Editor) Edit(b *connect.Batch) error {
 			e.last, e.lastOf = r.Table, d
 		}
 		r.Table = e.lastOf.table
+		r.Flags &^= connect.Exact // what is skipped, or has another key, may be elsewhere downstream
 		for _, m := range e.lastOf.masks {
 			m.apply(b, r.Before)
 			m.apply(b, r.After)

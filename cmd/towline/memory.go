@@ -13,7 +13,7 @@ import (
 const (
 	// memoryLimit and memoryPerConnector make the heap at which the collector
 	// runs more often rather than let it grow.
-	memoryLimit        = 176 << 20
+	memoryLimit        = 232 << 20
 	memoryPerConnector = 8 << 20
 	// lookEvery is how often it is looked whether there is memory to give back,
 	// and fewRecords how many records in that time are next to none.

@@ -43,6 +43,11 @@ func newChain(c *config.Connector, env connect.Env) (*chain, error) {
 // apply runs all steps. Records that a step could not change are given to
 // dead and taken out of b; without dead they are an error.
 func (c *chain) apply(ctx context.Context, b *connect.Batch, dead func(*connect.Record, error) error) error {
+	if len(c.steps) > 0 || dead != nil {
+		for i := range b.Records {
+			b.Records[i].Flags &^= connect.Exact // rows may be others than the source has, or missing
+		}
+	}
 	for i := range c.steps {
 		s := &c.steps[i]
 		var err error

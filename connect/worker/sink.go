@@ -15,7 +15,7 @@ import (
 
 const (
 	sinkUnits     = 4                      // units in a sink's ring
-	sinkReadBytes = 2 << 20                // message bytes to read into one unit
+	sinkReadBytes = 1 << 20                // message bytes to read into one unit
 	topicsEvery   = 50 * time.Millisecond  // the least between two looks for new topics
 	idleFlush     = 500 * time.Millisecond // until idle lanes learn of progress, and until it is saved
 )

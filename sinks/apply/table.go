@@ -21,6 +21,9 @@ type Change struct {
 	Gone bool
 	// Partial: columns of Row are Absent and stay as they are in the target.
 	Partial bool
+	// Exact: all of its records are (see connect.Exact), so the target has the
+	// row as First says.
+	Exact bool
 	// Moved: the row's values in another unique key may not be those that the
 	// target has.
 	Moved bool
@@ -74,10 +77,10 @@ func Upserted(r *connect.Record) bool {
 // Add takes in r, which has a row and is number record of its batch.
 func (t *Table) Add(record int, r *connect.Record) error {
 	if !Upserted(r) {
-		return t.remove(record, r.Before)
+		return t.remove(record, r, r.Before)
 	}
 	if r.Op == connect.OpUpdate && r.Before != nil && t.keyDiffers(r.Before, r.After) {
-		if err := t.remove(record, r.Before); err != nil {
+		if err := t.remove(record, r, r.Before); err != nil {
 			return err
 		}
 	}
@@ -85,8 +88,8 @@ func (t *Table) Add(record int, r *connect.Record) error {
 }
 
 // remove notes that the row with before's key is gone.
-func (t *Table) remove(record int, before schema.Row) error {
-	c, added, err := t.change(record, before, true)
+func (t *Table) remove(record int, r *connect.Record, before schema.Row) error {
+	c, added, err := t.change(record, r, before, true)
 	if err != nil {
 		return err
 	}
@@ -98,7 +101,7 @@ func (t *Table) remove(record int, before schema.Row) error {
 }
 
 func (t *Table) put(record int, r *connect.Record) error {
-	c, added, err := t.change(record, r.After, false)
+	c, added, err := t.change(record, r, r.After, false)
 	if err != nil {
 		return err
 	}
@@ -126,7 +129,7 @@ func (t *Table) put(record int, r *connect.Record) error {
 }
 
 // change returns the Change of row's key.
-func (t *Table) change(record int, row schema.Row, gone bool) (c *Change, added bool, err error) {
+func (t *Table) change(record int, r *connect.Record, row schema.Row, gone bool) (c *Change, added bool, err error) {
 	for _, k := range t.key {
 		if k >= len(row) || row[k].Kind() == schema.Absent || row[k].IsNull() {
 			return nil, false, fmt.Errorf("the record has no value for column %d, which belongs to the key", k+1)
@@ -135,10 +138,12 @@ func (t *Table) change(record int, row schema.Row, gone bool) (c *Change, added 
 	t.buf = connect.AppendKey(t.buf[:0], row, t.key)
 	n, added := t.keys.Add(t.buf)
 	if added {
-		t.Changes = append(t.Changes, Change{})
+		t.Changes = append(t.Changes, Change{Exact: true})
 	}
 	t.Steps = append(t.Steps, Step{Record: record, Change: n, Gone: gone})
-	return &t.Changes[n], added, nil
+	c = &t.Changes[n]
+	c.Exact = c.Exact && r.Flags&connect.Exact != 0
+	return c, added, nil
 }
 
 func (t *Table) keyDiffers(a, b schema.Row) bool {

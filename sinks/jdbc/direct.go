@@ -26,12 +26,13 @@ import (
 //
 // Inserts into a table without other unique keys are made with
 // rbr_exec_mode=IDEMPOTENT: a row that is there is replaced. (With other keys
-// it would also remove rows that meet the new one in those.) Updates are
-// STRICT, and send all columns: a row that is there becomes what it is at the
-// source, and one that is not is an error. Then updates are made as inserts for
-// a while, which cost more: a snapshot is on its way, and the stream changes
-// rows that are not copied yet. Deletes are statements, which cost the server
-// no more.
+// it would also remove rows that meet the new one in those.) Updates are STRICT,
+// and send all columns, so that a row that is there becomes what it is at the
+// source; of rows that are known to be there as they were before
+// (connect.Exact) only the columns that change. A row that is not there is an
+// error. Then updates are made as inserts for a while, which cost more: a
+// snapshot is on its way, and the stream changes rows that are not copied yet.
+// Deletes are statements, which cost the server no more.
 
 // Values of rbr_exec_mode.
 const (
@@ -140,6 +141,7 @@ func (s *Sink) byEvents(ctx context.Context, g *group) error {
 		err = s.sendEvents(ctx, mode)
 	}
 	if err == nil {
+		d.events.setAfter(g.table.Changes, l.single)
 		err = s.putEvents(ctx, g, modeStrict, updateEvent, l.single)
 	}
 	if err == nil {

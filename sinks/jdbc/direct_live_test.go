@@ -72,7 +72,15 @@ func TestRowEventsAreAsStatements(t *testing.T) {
 		f.write(t, s, inserts...)
 		f.write(t, s, inserts...) // they replace those that are there
 		f.write(t, s, updates...)
-		if want := 3 * len(rows); least == 1 && s.asEvents != want {
+		for i := range updates { // one by one, so that each event has just the columns that its row needs
+			u := updates[i]
+			u.Flags |= connect.Exact
+			back := u
+			back.Before, back.After = u.After, u.Before
+			f.write(t, s, back)
+			f.write(t, s, u)
+		}
+		if want := 5 * len(rows); least == 1 && s.asEvents != want {
 			t.Errorf("%d rows went as events, want %d", s.asEvents, want)
 		}
 		same(t, readRows(t, srv.DB(), dst, shape), rows, shape)
@@ -82,6 +90,47 @@ func TestRowEventsAreAsStatements(t *testing.T) {
 		t.Errorf("the tables differ: %v", sums)
 	}
 	expect(t, srv, "SELECT SUM(JSON_STORAGE_SIZE(a.j) <> JSON_STORAGE_SIZE(b.j)) FROM "+dbs[0]+".types a JOIN "+dbs[1]+".types b USING (id)", "0")
+}
+
+// TestUpdatesWriteWhatChanges changes a column at the target behind the sink's
+// back, which shows whether an update has written it.
+func TestUpdatesWriteWhatChanges(t *testing.T) {
+	srv := mysqltest.Shared(t)
+	db := srv.CreateDB(t)
+	srv.Exec(t, "CREATE TABLE "+db+".p (id INT PRIMARY KEY, a INT, b INT)")
+	shape := shapeOf(t, srv.DB(), db, "p", "shop")
+	s := openTest(t, srv.DSN(db))
+	s.least = 1
+	row := func(id, a, b int64) schema.Row {
+		return schema.Row{schema.MakeInt(id), schema.MakeInt(a), schema.MakeInt(b)}
+	}
+	update := func(before, after schema.Row, flags connect.Flags) connect.Record {
+		return connect.Record{Op: connect.OpUpdate, Flags: flags, Table: shape, Before: before, After: after}
+	}
+	var f feed
+	f.write(t, s, connect.Record{Op: connect.OpInsert, Table: shape, After: row(1, 1, 1)}, connect.Record{Op: connect.OpInsert, Table: shape, After: row(2, 1, 1)})
+	for _, c := range []struct {
+		name string
+		recs []connect.Record
+		want string
+	}{
+		{"exact", []connect.Record{update(row(1, 1, 1), row(1, 2, 1), connect.Exact)}, "1:2:77 2:1:77"},
+		{"nothing changes", []connect.Record{update(row(1, 2, 1), row(1, 2, 1), connect.Exact)}, "1:2:77 2:1:77"},
+		{"two of one key", []connect.Record{update(row(1, 2, 1), row(1, 3, 1), connect.Exact), update(row(1, 3, 1), row(1, 4, 1), connect.Exact)}, "1:4:77 2:1:77"},
+		{"the second is not", []connect.Record{update(row(1, 4, 1), row(1, 5, 1), connect.Exact), update(row(1, 5, 1), row(1, 6, 1), 0)}, "1:6:1 2:1:77"},
+		{"another key is not", []connect.Record{update(row(1, 6, 1), row(1, 7, 1), connect.Exact), update(row(2, 1, 1), row(2, 2, 1), 0)}, "1:7:1 2:2:1"},
+		{"gone and back", []connect.Record{{Op: connect.OpDelete, Flags: connect.Exact, Table: shape, Before: row(1, 7, 1)},
+			{Op: connect.OpInsert, Flags: connect.Exact, Table: shape, After: row(1, 7, 2)}}, "1:7:2 2:2:77"},
+	} {
+		srv.Exec(t, "UPDATE "+db+".p SET b = 77")
+		f.write(t, s, c.recs...)
+		if got := srv.Query(t, "SELECT GROUP_CONCAT(CONCAT_WS(':', id, a, b) ORDER BY id SEPARATOR ' ') FROM "+db+".p")[0][0]; got != c.want {
+			t.Errorf("%s: the table is %s, want %s", c.name, got, c.want)
+		}
+	}
+	if s.asEvents != 2+7 {
+		t.Errorf("%d rows went as events", s.asEvents)
+	}
 }
 
 // wide makes n rows of table p, whose columns are id and s.

@@ -3,10 +3,12 @@ package jdbc
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"math/bits"
 	"strings"
 
 	"github.com/towline/towline/schema"
 	"github.com/towline/towline/schema/ddl"
+	"github.com/towline/towline/sinks/apply"
 )
 
 // Types of events.
@@ -35,7 +37,7 @@ type rowEvents struct {
 	table  []byte // the TABLE_MAP event, but for its header
 	all    []byte // bitmap of all columns
 	keyMap []byte // bitmap of the key's
-	keys   int    // how many those are
+	after  []byte // bitmap of those that updates write
 }
 
 // newRowEvents returns how the rows of rt stand in row events, nil where they
@@ -76,14 +78,13 @@ func newRowEvents(rt *route, def *ddl.Def, index string, cs *charsets) *rowEvent
 
 func (e *rowEvents) setMaps(n name) {
 	size := (len(e.cells) + 7) / 8
-	e.all, e.keyMap = make([]byte, size), make([]byte, size)
+	e.all, e.keyMap, e.after = make([]byte, size), make([]byte, size), make([]byte, size)
 	nulls := make([]byte, size)
 	var types, meta, dimensions []byte
 	for i := range e.cells {
 		c := &e.cells[i]
 		e.all[i/8] |= 1 << (i % 8)
 		if e.key[i] {
-			e.keys++
 			e.keyMap[i/8] |= 1 << (i % 8)
 		}
 		if c.nullable {
@@ -120,6 +121,31 @@ func appendPacked(dst []byte, n uint64) []byte {
 	return appendLittle(append(dst, 253), n, 3)
 }
 
+// setAfter decides which columns the updates of a list write: those that any of
+// them changes where it is known what the target has, else all.
+func (e *rowEvents) setAfter(changes []apply.Change, list []int32) {
+	clear(e.after)
+	for _, i := range list {
+		c := &changes[i]
+		if !c.Exact || len(c.First) != len(c.Row) {
+			copy(e.after, e.all)
+			return
+		}
+		for k := range e.cells {
+			src := e.cells[k].src
+			if e.after[k/8]>>(k%8)&1 == 0 && !c.First[src].Equal(c.Row[src]) {
+				e.after[k/8] |= 1 << (k % 8)
+			}
+		}
+	}
+	for _, b := range e.after {
+		if b != 0 {
+			return
+		}
+	}
+	copy(e.after, e.keyMap) // nothing changes, and an event has to have columns
+}
+
 // eventWriter builds the events of one BINLOG statement.
 type eventWriter struct {
 	buf      []byte
@@ -153,12 +179,13 @@ func (w *eventWriter) row(e *rowEvents, kind byte, row schema.Row) (err error) {
 	if w.kind != kind {
 		w.open(e, kind)
 	}
-	start := len(w.buf)
+	start, columns := len(w.buf), e.all
 	if kind == updateEvent { // the row is found by its key
+		columns = e.after
 		w.buf, err = e.appendImage(w.buf, row, e.keyMap, &w.json)
 	}
 	if err == nil {
-		w.buf, err = e.appendImage(w.buf, row, e.all, &w.json)
+		w.buf, err = e.appendImage(w.buf, row, columns, &w.json)
 	}
 	if err != nil {
 		w.buf = w.buf[:start]
@@ -180,7 +207,8 @@ func (w *eventWriter) open(e *rowEvents, kind byte) {
 	w.buf = append(w.buf, noForeignKeys, 0, 2, 0)
 	w.buf = appendPacked(w.buf, uint64(len(e.cells)))
 	if kind == updateEvent {
-		w.buf = append(w.buf, e.keyMap...)
+		w.buf = append(append(w.buf, e.keyMap...), e.after...)
+		return
 	}
 	w.buf = append(w.buf, e.all...)
 }
@@ -196,12 +224,12 @@ func (w *eventWriter) appendStatement(dst []byte) []byte {
 
 // appendImage appends the columns of row that are in the bitmap.
 func (e *rowEvents) appendImage(dst []byte, row schema.Row, in []byte, json *jsonEncoder) (_ []byte, err error) {
-	nulls, bit := len(dst), 0
-	dst = append(dst, in...) // as many bytes at most
-	clear(dst[nulls:])
-	if &in[0] == &e.keyMap[0] {
-		dst = dst[:nulls+(e.keys+7)/8]
+	nulls, bit, n := len(dst), 0, 0
+	for _, b := range in {
+		n += bits.OnesCount8(b)
 	}
+	dst = append(dst, in[:(n+7)/8]...) // as many bytes
+	clear(dst[nulls:])
 	for i := range e.cells {
 		if in[i/8]>>(i%8)&1 == 0 {
 			continue
