@@ -49,6 +49,10 @@
 // measured. Towline's own log is durable all the same: it syncs. A replica
 // keeps a binary log, as a source does; with it, it could become one.
 //
+// The JDBC sink has as many lanes as the machine has cores; a native replica has
+// four workers, mydumper and myloader two threads each. All other options are at
+// their defaults.
+//
 // Latency is from the moment before a transaction of one INSERT is sent to the
 // source, so it includes the source's own work, to the moment when the target
 // shows the row to a SELECT or the receiver has the request. A poller looks

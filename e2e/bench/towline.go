@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -34,9 +35,13 @@ func sourceConfig(s *mysqltest.Server, mode string, more config) config {
 }
 
 func jdbcConfig(s *mysqltest.Server) config {
-	return config{"connector.class": "jdbc", "topics.regex": `b\..*`, "connection.url": fmt.Sprintf("jdbc:mysql://%s:%d/", s.Host, s.Port),
+	return config{"connector.class": "jdbc", "lanes": strconv.Itoa(lanes()), "topics.regex": `b\..*`, "connection.url": fmt.Sprintf("jdbc:mysql://%s:%d/", s.Host, s.Port),
 		"connection.user": s.User, "connection.password": s.Password, "table.name.format": "${database}.${table}"}
 }
+
+// lanes is as many as there are cores for the target, which is on this machine
+// too; the default is for a target that has one of its own.
+func lanes() int { return min(max(runtime.NumCPU(), 2), 8) }
 
 func discardConfig() config { return config{"connector.class": "discard", "topics.regex": `b\..*`} }
 
