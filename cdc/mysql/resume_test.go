@@ -3,6 +3,7 @@ package mysql
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/towline/towline/e2e/mysqltest"
 )
@@ -102,4 +103,22 @@ func resumeAt(t *testing.T, r *rig, all *tape, stop stopAt) {
 			t.Fatalf("%s has seq %d, had %d", rec.text, rec.seq, want)
 		}
 	}
+}
+
+// What is old is held back for more to come, and comes out when there is none.
+func TestOldLogComesToItsEnd(t *testing.T) {
+	r := newRig(t, mysqltest.Start(t))
+	r.exec(t, "CREATE TABLE t (id INT PRIMARY KEY)")
+	s := r.open(t, nil, nil)
+	tp := newTape(nil)
+	r.exec(t, "INSERT INTO t VALUES (1)")
+	until(t, s, tp)
+	s.Close()
+	r.exec(t, "INSERT INTO t VALUES (2)")
+	r.exec(t, "INSERT INTO t VALUES (3)")
+	time.Sleep(behindTime + 100*time.Millisecond)
+	last := tp.stops[len(tp.stops)-1]
+	s = r.open(t, last.pos, last.state)
+	until(t, s, tp)
+	diff(t, tp.texts(), []string{"c t (1) end", "c t (2) end", "c t (3) end"})
 }

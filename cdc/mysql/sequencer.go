@@ -18,6 +18,13 @@ import (
 // idlePositions is how often positions come while the log has nothing for us.
 const idlePositions = time.Second
 
+// While the log is older than behindTime, small jobs wait for more, up to
+// holdTime.
+const (
+	behindTime = time.Second
+	holdTime   = time.Millisecond
+)
+
 // sequencer walks the events in order. It alone knows where we are in the log,
 // which transaction is open, and what the tables look like.
 type sequencer struct {
@@ -45,6 +52,8 @@ type sequencer struct {
 	moved bool     // pos is not yet in a job
 	sent  time.Time
 
+	hold    *time.Timer // runs while holding
+	holding bool        // cur waits for more
 	cur     *job
 	open    []offsets.Entry // state changed by the open transaction
 	settled []offsets.Entry // state changed up to pos
@@ -131,9 +140,16 @@ func (q *sequencer) loop(ctx context.Context, units <-chan unit, spare chan<- []
 	if q.cur, err = q.newJob(ctx); err != nil {
 		return err
 	}
+	q.hold = time.NewTimer(holdTime)
+	q.hold.Stop()
 	q.reread(reread)
 	for {
 		select {
+		case <-q.hold.C:
+			q.holding = false
+			if err := q.flush(ctx, true); err != nil {
+				return err
+			}
 		case u, ok := <-units:
 			if !ok {
 				return io.ErrUnexpectedEOF
@@ -173,7 +189,21 @@ func (q *sequencer) unit(ctx context.Context, u *unit) error {
 		}
 		return q.s.lost(u.err, &q.pos)
 	}
+	if u.drained && q.behind() {
+		if !q.holding {
+			q.hold.Reset(holdTime)
+			q.holding = true
+		}
+		return nil
+	}
 	return q.flush(ctx, u.drained)
+}
+
+// behind reports whether more of the log is at the server for certain: what
+// came last is old. A server that sends small transactions is slower than we
+// are, and one job for each of its packets would cost more than they do.
+func (q *sequencer) behind() bool {
+	return q.cur.bytes < unitSize && len(q.cur.tasks) > 0 && time.Since(time.UnixMicro(q.tx.commit)) > behindTime
 }
 
 // newJob waits until Read has given one back.
@@ -212,6 +242,10 @@ func (q *sequencer) flush(ctx context.Context, drained bool) error {
 		return nil
 	default:
 		n = len(q.cur.tasks) - 1
+	}
+	if q.holding {
+		q.hold.Stop()
+		q.holding = false
 	}
 	next, err := q.newJob(ctx)
 	if err != nil {
