@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 
@@ -249,10 +251,18 @@ func TestPackDoesNotAllocate(t *testing.T) {
 		g.pack(msgs, runBytes)
 	}
 	pack()
-	if n := testing.AllocsPerRun(20, pack); n != 0 {
+	if n := testing.AllocsPerRun(20, pack); n != 0 && raced() {
+		t.Logf("%v allocations: under the race detector the pools of the compressor lose things at random", n)
+	} else if n != 0 {
 		t.Errorf("%v allocations for %d messages", n, len(msgs))
 	}
 	if len(g.runs) < 8 || len(g.runs) > 20 {
 		t.Errorf("%d messages of 8 partitions are in %d runs", len(msgs), len(g.runs))
 	}
+}
+
+// raced reports whether the race detector is on.
+func raced() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
