@@ -140,22 +140,22 @@ func (s *settings) dial(ctx context.Context, options ...client.Option) (*client.
 func (s *settings) handshake(ctx context.Context, config *tls.Config, options []client.Option) (conn *client.Conn, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	var raw net.Conn
-	dialer := func(ctx context.Context, network, address string) (net.Conn, error) {
+	stop := func() bool { return true }
+	defer func() { stop() }()
+	dialer := func(dialing context.Context, network, address string) (net.Conn, error) {
 		var d net.Dialer
-		c, err := d.DialContext(ctx, network, address)
-		raw = c
-		if err == nil && config != nil {
+		c, err := d.DialContext(dialing, network, address)
+		if err != nil {
+			return nil, err
+		}
+		// The client does not look at ctx once it is connected: end it by closing.
+		raw := c
+		stop = context.AfterFunc(ctx, func() { raw.Close() })
+		if config != nil {
 			c = &readAhead{Conn: c, buf: bufio.NewReaderSize(c, readAheadSize)}
 		}
-		return c, err
+		return c, nil
 	}
-	// The client does not look at ctx once it is connected: end it by closing.
-	defer context.AfterFunc(ctx, func() {
-		if raw != nil {
-			raw.Close()
-		}
-	})()
 	defer func() { // the client does not expect to be told nonsense
 		if p := recover(); p != nil {
 			conn, err = nil, fmt.Errorf("what answers there breaks the login protocol: %v", p)
