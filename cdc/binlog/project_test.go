@@ -75,21 +75,7 @@ func TestProjectDoesNotAllocate(t *testing.T) {
 			t.Fatal(err)
 		}
 		p = p.Project(short, keep, nil)
-		var st Stamp
-		run := func() {
-			b.Reset()
-			ev, err := ParseRows(typ, body)
-			if err == nil {
-				err = p.DecodeRows(&b, &ev, &st)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-		run()
-		if n := testing.AllocsPerRun(10, run); n != 0 {
-			t.Errorf("%s of %s: %v allocations", typ, p.Table(), n)
-		}
+		decodesInPlace(t, p, typ, body, &b)
 	})
 }
 
