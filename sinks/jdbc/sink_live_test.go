@@ -234,7 +234,7 @@ func TestTransactionStaysWholeOverWrites(t *testing.T) {
 	if err := s.Write(t.Context(), f.batch(insert(p, 30, "x"))); err != nil {
 		t.Fatal(err)
 	}
-	killSessions(t, srv, "Sleep")
+	killSessions(t, srv)
 	if err := f.try(s, insert(p, 31, "x")); err == nil || connect.IsPermanent(err) {
 		t.Fatalf("got %v, want an error to retry", err)
 	}
@@ -271,13 +271,22 @@ func TestFailureBeforeSendingKeepsEarlierWrites(t *testing.T) {
 	expect(t, srv, "SELECT GROUP_CONCAT(id ORDER BY id) FROM "+db+".p", "0,1")
 }
 
-// killSessions ends the sessions of sinks, which have no default database.
-func killSessions(t testing.TB, srv *mysqltest.Server, command string) {
+// killSessions ends the sessions of sinks, which have no default database, and
+// waits until they are gone. It asks for no command: a session is not asleep
+// at once when its client has the answer.
+func killSessions(t testing.TB, srv *mysqltest.Server) {
 	t.Helper()
-	for _, r := range srv.Query(t, "SELECT id FROM information_schema.processlist WHERE db IS NULL AND command = ? AND id <> CONNECTION_ID() AND user <> 'event_scheduler'", command) {
+	const those = " FROM information_schema.processlist WHERE db IS NULL AND id <> CONNECTION_ID() AND user <> 'event_scheduler'"
+	var ids []string
+	for _, r := range srv.Query(t, "SELECT id"+those) {
+		ids = append(ids, r[0])
 		_, _ = srv.DB().Exec("KILL " + r[0]) // it may be gone
 	}
-	time.Sleep(50 * time.Millisecond)
+	if len(ids) == 0 {
+		t.Fatal("no session of a sink to kill")
+	}
+	for n := "1"; n != "0"; n = srv.Query(t, "SELECT COUNT(*)"+those+" AND id IN ("+strings.Join(ids, ",")+")")[0][0] {
+	}
 }
 
 func TestTruncateAndSchemaInTheMiddle(t *testing.T) {
@@ -407,7 +416,7 @@ func TestRandomWorkload(t *testing.T) {
 			b.State = state(int64(at + n))
 		}
 		if rnd.IntN(6) == 0 {
-			killSessions(t, srv, "Sleep")
+			killSessions(t, srv)
 		}
 		if err := s.Write(t.Context(), &b); err == nil {
 			at += n
