@@ -158,7 +158,10 @@ func reshapes(b *connect.Batch) bool {
 	return false
 }
 
-var errClosed = errors.New("snapshot: source is closed")
+var (
+	errClosed  = errors.New("snapshot: source is closed")
+	errNotOpen = errors.New("snapshot: the source is not open, or not yet; ask again")
+)
 
 func (s *Source) running() *run {
 	s.mu.Lock()
@@ -300,7 +303,7 @@ func (s *Source) Commit(ctx context.Context, pos offsets.Position) error {
 func (s *Source) Signal(ctx context.Context, sig connect.Signal) ([]string, error) {
 	r := s.running()
 	if r == nil {
-		return nil, errClosed
+		return nil, errNotOpen
 	}
 	return r.w.signal(ctx, r.done, sig)
 }

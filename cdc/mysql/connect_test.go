@@ -215,7 +215,7 @@ func readThrough(t *testing.T, r *rig, p *mysqltest.Proxy, tp *tape, rnd *rand.R
 	tp.records = tp.records[:last.records]
 	state := newTape(last.state)
 	state.records, state.stops = tp.records, tp.stops
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	s := r.source(t)
 	if err := s.Open(ctx, last.pos, last.state); err != nil {

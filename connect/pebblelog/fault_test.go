@@ -318,7 +318,7 @@ func readAll(t *testing.T, dir string, n int) error {
 		return err
 	}
 	defer r.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for m := (&connect.Messages{}); len(m.List) < n; {
 		if err := r.Read(ctx, m, 1<<20); err != nil {

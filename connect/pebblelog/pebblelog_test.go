@@ -85,7 +85,7 @@ func text(topic string, p int32, value string) connect.Message {
 // readN reads n messages of one reader.
 func readN(t testing.TB, r connect.Reader, n, maxBytes int) *connect.Messages {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	m := &connect.Messages{}
 	for len(m.List) < n {

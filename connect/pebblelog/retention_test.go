@@ -166,7 +166,7 @@ func TestTrimGivesSpaceBack(t *testing.T) {
 	if err := l.db.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for tables := before; tables > before/3; {
 		tables = 0
 		for _, lv := range l.db.Metrics().Levels {

@@ -85,9 +85,13 @@ func get(t *testing.T, url string) (int, string) {
 
 func TestRoutes(t *testing.T) {
 	srv := serve(t)
-	for deadline := time.Now().Add(10 * time.Second); ; { // until the task runs
-		if _, body := get(t, srv.URL+"/v1/status"); strings.Contains(body, "RUNNING") || time.Now().After(deadline) {
+	for deadline := time.Now().Add(time.Minute); ; { // until the task runs
+		_, body := get(t, srv.URL+"/v1/status")
+		if strings.Contains(body, "RUNNING") {
 			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the task does not run: %s", body)
 		}
 	}
 	for _, c := range []struct {

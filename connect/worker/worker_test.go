@@ -450,7 +450,7 @@ func TestDeadLetters(t *testing.T) {
 	for got < refused {
 		var m connect.Messages
 		var b connect.Batch
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		err := r.Read(ctx, &m, 1<<20)
 		cancel()
 		if err != nil {
@@ -517,7 +517,7 @@ func TestFailedTaskLeavesOthersAlone(t *testing.T) {
 	if err := w.Add(c); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- w.Run(ctx) }()

@@ -61,6 +61,7 @@ func TestConnectionsCut(t *testing.T) {
 func TestTargetAwayForAWhile(t *testing.T) {
 	r := newRig(t, options{rows: 5000, load: light()})
 	r.start()
+	r.awaitRunning()
 	stop := r.writing()
 	time.Sleep(2 * time.Second)
 	if err := r.target.Kill(); err != nil {

@@ -142,6 +142,30 @@ func (r *rig) start() {
 	}
 }
 
+// awaitRunning waits until every connector's task runs: an answer alone says
+// only that the program does.
+func (r *rig) awaitRunning() {
+	r.t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		st, err := r.proc.Status(r.t.Context())
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		waits := ""
+		for _, c := range st.Connectors {
+			if len(c.Tasks) == 0 || c.Tasks[0].State != "RUNNING" {
+				waits = fmt.Sprintf("%s is not running: %+v", c.Name, c.Tasks)
+			}
+		}
+		if waits == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			r.t.Fatal(waits)
+		}
+	}
+}
+
 // writing runs the workload until the function it returns is called.
 func (r *rig) writing() (stop func()) {
 	ctx, cancel := context.WithCancel(r.t.Context())

@@ -12,11 +12,17 @@ import (
 	"github.com/towline/towline/e2e/workload"
 )
 
-// signal sends a signal and returns its answer.
+// signal sends a signal and returns its answer. The program answers before its
+// source is open, so it is asked again for as long as nobody is there to take
+// the signal.
 func (r *rig) signal(kind, data string) (string, error) {
 	body := fmt.Sprintf(`{"id": "test", "type": %q, "data": %s}`, kind, data)
-	b, err := r.proc.Post(r.t.Context(), "/v1/signals", body)
-	return string(b), err
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		b, err := r.proc.Post(r.t.Context(), "/v1/signals", body)
+		if err == nil || !strings.Contains(err.Error(), "503") || time.Now().After(deadline) {
+			return string(b), err
+		}
+	}
 }
 
 const allTables = `{"data-collections": ["work\\..*"]}`
@@ -61,7 +67,6 @@ func TestKilledWhileTablesAreCopiedAgain(t *testing.T) {
 		time.Sleep(rand.N(900 * time.Millisecond))
 		r.proc.Kill()
 		r.start()
-		time.Sleep(100 * time.Millisecond) // until the source runs
 	}
 	stop()
 	r.settle()
