@@ -86,6 +86,19 @@ apt_install() {
 	apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "$@"
 }
 
+# install_in_root root package...: installs packages in a Debian root. Those with Java need /proc.
+install_in_root() {
+	local root=$1 rc=0
+	shift
+	cp /etc/resolv.conf "$root/etc/resolv.conf" || return
+	apt-config dump Acquire >"$root/etc/apt/apt.conf.d/90host" || return
+	mount -t proc proc "$root/proc" || return
+	{ chroot "$root" apt-get update && chroot "$root" apt-get install -y --no-install-recommends "$@"; } || rc=$?
+	umount -l "$root/proc"
+	rm -rf "$root"/var/cache/apt/archives/*.deb
+	return "$rc"
+}
+
 ensure_debootstrap() {
 	if command -v debootstrap >/dev/null && command -v wget >/dev/null; then
 		return

@@ -8,6 +8,8 @@
 #   mysql/root/          a small Debian root with mysqld and its tools, entered by chroot
 #   mysql/root/var/lib/towline/template   an initialised datadir; a server starts from a copy of it
 #
+# The root gets pt-online-schema-change of the Percona Toolkit as well, for the tests of online schema changes.
+#
 # Where a root cannot be made (not root, no apt) a mysqld >= 8.0 found on the machine is used:
 #
 #   mysql/host           the path of that mysqld
@@ -25,12 +27,23 @@ set -euo pipefail
 # Raise it when the layout or the template changes: older installs are then replaced.
 readonly RECIPE=1
 readonly PACKAGES=mysql-server-core,mysql-client-core,tzdata
+readonly TOOLKIT=usr/bin/pt-online-schema-change
 
 exec </dev/null
 # shellcheck source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 installed() { [[ -r $HOME_DIR/installed && $(head -n 1 "$HOME_DIR/installed") == "recipe $RECIPE" ]]; }
+
+# complete: MySQL is there, and in a Debian root the toolkit too.
+complete() { installed && [[ ! -d $HOME_DIR/root || -x $HOME_DIR/root/$TOOLKIT ]]; }
+
+# add_toolkit: installs the Percona Toolkit beside a MySQL that is there already, and may be in use.
+add_toolkit() {
+	fetch_proxy
+	step "install the Percona Toolkit" install_in_root "$HOME_DIR/root" percona-toolkit ||
+		die "percona-toolkit cannot be installed in $HOME_DIR/root, so there is no pt-online-schema-change for its tests"
+}
 
 report() { say "MySQL is ready in $HOME_DIR ($(sed -n 2p "$HOME_DIR/installed"))"; }
 
@@ -121,7 +134,7 @@ PARTIAL=$SERVERS/mysql.partial
 AS_ROOT=()
 ((EUID != 0)) || AS_ROOT=(--user=root)
 
-if installed; then
+if complete; then
 	report
 	exit 0
 fi
@@ -133,6 +146,9 @@ fi
 if ! installed; then
 	: >"$LOG"
 	install_mysql
+fi
+if installed && ! complete; then
+	add_toolkit
 fi
 if installed; then
 	report

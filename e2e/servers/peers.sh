@@ -21,19 +21,6 @@ exec </dev/null
 # shellcheck source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-# install_in_root root package...: installs packages in a Debian root. Those with Java need /proc.
-install_in_root() {
-	local root=$1 rc=0
-	shift
-	cp /etc/resolv.conf "$root/etc/resolv.conf" || return
-	apt-config dump Acquire >"$root/etc/apt/apt.conf.d/90host" || return
-	mount -t proc proc "$root/proc" || return
-	{ chroot "$root" apt-get update && chroot "$root" apt-get install -y --no-install-recommends "$@"; } || rc=$?
-	umount -l "$root/proc"
-	rm -rf "$root"/var/cache/apt/archives/*.deb
-	return "$rc"
-}
-
 make_root() {
 	local mirror partial=$ROOT.partial
 	ensure_debootstrap
