@@ -33,8 +33,8 @@ type segment struct {
 // progress is what is saved of one table.
 type progress struct {
 	status status
-	// dirty: rows of a table without a key may be downstream, so a new copy
-	// must begin by truncating it.
+	// dirty: rows may be downstream that a copy does not replace, of a table
+	// without a key or deleted ones, so a new copy must begin by truncating it.
 	dirty bool
 	// truncate: that is due.
 	truncate bool

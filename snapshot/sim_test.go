@@ -394,6 +394,9 @@ func (c *simChanges) Read(ctx context.Context, b *connect.Batch) error {
 	}
 }
 
+func (c *simChanges) OpenAnew(ctx context.Context, lost offsets.Position, state []offsets.Entry) error {
+	return errors.New("sim: no position is ever lost")
+}
 func (c *simChanges) Commit(context.Context, offsets.Position) error { return nil }
 func (c *simChanges) Head(context.Context) (offsets.Position, error) { return nil, nil }
 func (c *simChanges) Close() error                                   { close(c.closed); return nil }

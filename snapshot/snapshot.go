@@ -18,6 +18,10 @@ import (
 // so, even when nothing happens. Updates that change a key are split.
 type Changes interface {
 	connect.Source
+	// OpenAnew is Open for a source whose position is lost: it begins where the
+	// server is now. Changes are counted on from lost, in a new epoch; what state
+	// has is replaced; tables that are gone meanwhile are told to be empty.
+	OpenAnew(ctx context.Context, lost offsets.Position, state []offsets.Entry) error
 	// Anchor returns what a chunk reader must wait for to see everything up to
 	// pos. It depends on pos alone and may run beside Read.
 	Anchor(pos offsets.Position) Anchor

@@ -69,11 +69,9 @@ func (s *Source) Open(ctx context.Context, from offsets.Position, state []offset
 		}
 	}
 	err := s.changes.Open(ctx, from, rest)
-	if errors.Is(err, connect.ErrPositionLost) && s.cfg.Mode == WhenNeeded && from != nil {
-		s.env.Logger.Warn("snapshot: the position is lost; all tables are copied anew", "error", err)
-		if err = s.changes.Close(); err == nil {
+	if errors.Is(err, connect.ErrPositionLost) && from != nil {
+		if err = s.heal(ctx, from, rest, err); err == nil {
 			from = nil
-			err = s.changes.Open(ctx, nil, rest)
 		}
 	}
 	if err != nil {
@@ -89,6 +87,24 @@ func (s *Source) Open(ctx context.Context, from offsets.Position, state []offset
 	w.resume(from)
 	s.start(w)
 	return nil
+}
+
+// heal begins the stream anew where the server is now, since what follows lost
+// is not to be had any more. All tables are to be copied again, and emptied
+// first: the log that is gone may have had deletes.
+func (s *Source) heal(ctx context.Context, lost offsets.Position, state []offsets.Entry, cause error) error {
+	switch {
+	case s.cfg.Mode != WhenNeeded:
+		return s.explain(cause)
+	case s.cfg.NoTruncate:
+		return fmt.Errorf("%w; %s=%s cannot mend it, since tables must be emptied in the targets first and topics with several partitions cannot carry that in order: begin anew",
+			cause, optMode, WhenNeeded)
+	}
+	s.env.Logger.Warn("snapshot: the position is lost; all tables are emptied in the targets and copied anew", "error", cause)
+	if err := s.changes.Close(); err != nil {
+		return err
+	}
+	return s.changes.OpenAnew(ctx, lost, state)
 }
 
 // resume puts the stream at from and takes the tables there.
@@ -255,6 +271,9 @@ func (w *weaver) follow(b *connect.Batch, tables []*schema.Table, listed bool) {
 	if b.Pos != nil {
 		w.checkServer(b.Pos, false)
 	}
+	if !w.begun && b.Pos != nil {
+		w.seq = max(w.seq, w.changes.Anchor(b.Pos).Seq)
+	}
 	w.observe(b)
 	w.begun = true
 	if listed {
@@ -288,7 +307,7 @@ func (s *Source) explain(err error) error {
 	if s.cfg.Mode == WhenNeeded { // not wrapped: opened again, everything is copied anew
 		return fmt.Errorf("snapshot: all tables are to be copied anew: %v", err)
 	}
-	return fmt.Errorf("%w; %s=when_needed copies all tables anew when this happens", err, optMode)
+	return fmt.Errorf("%w; start with %s=%s, which empties all tables in the targets and copies them anew when this happens", err, optMode, WhenNeeded)
 }
 
 // Commit tells the change source, and those who wait for a signal.

@@ -158,6 +158,7 @@ func (w *weaver) load(state []offsets.Entry, fresh bool) error {
 		case fresh:
 			t.whole()
 			t.revive = false // all tables are followed anew
+			t.dirty = true   // rows may have been deleted meanwhile
 			w.restart(t)
 		case t.upTo.File != "":
 			w.upTos++

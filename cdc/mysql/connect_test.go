@@ -94,7 +94,7 @@ func TestPurged(t *testing.T) {
 		name string
 		opts []mysqltest.Option
 		want string
-	}{{"gtid", nil, "purged transactions"}, {"file", []mysqltest.Option{mysqltest.NoGTID()}, "the server says"}} {
+	}{{"gtid", nil, "purged transactions"}, {"file", []mysqltest.Option{mysqltest.NoGTID()}, "has no file"}} {
 		t.Run(m.name, func(t *testing.T) {
 			r := newRig(t, mysqltest.Start(t, m.opts...))
 			r.exec(t, "CREATE TABLE t (id INT PRIMARY KEY)")

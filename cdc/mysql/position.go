@@ -163,6 +163,19 @@ func (*Source) Anchor(pos offsets.Position) (gtids, serverUUID string) {
 	return gtids, gtid.FormatUUID(p.server)
 }
 
+// SeqAt returns the Seq of the last change up to a position of this source. It
+// depends on pos alone and may be called beside Read.
+func (*Source) SeqAt(pos offsets.Position) uint64 {
+	p, err := parsePosition(pos)
+	if err != nil {
+		return 0
+	}
+	return p.seq
+}
+
+// nextEpoch returns seq in the epoch after its own.
+func nextEpoch(seq uint64) uint64 { return seq + 1<<connect.SeqEpochShift }
+
 // Reached reports whether a position is at or beyond a place in the log of
 // its server. What lies behind a rotation counts. It depends on its arguments
 // alone and may be called beside Read.

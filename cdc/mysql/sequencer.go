@@ -117,9 +117,9 @@ type target struct {
 	topic    string
 }
 
-// run walks all units, until they end or ctx does. The tables of reread are told
-// to be read anew before.
-func (q *sequencer) run(ctx context.Context, units <-chan unit, spare chan<- [][]byte, reread []*schema.Table) {
+// run walks all units, until they end or ctx does. What is to be told of tables
+// comes before.
+func (q *sequencer) run(ctx context.Context, units <-chan unit, spare chan<- [][]byte, first marks) {
 	defer func() {
 		close(q.work)
 		close(q.out)
@@ -127,7 +127,7 @@ func (q *sequencer) run(ctx context.Context, units <-chan unit, spare chan<- [][
 			q.payload.Close()
 		}
 	}()
-	err := q.loop(ctx, units, spare, reread)
+	err := q.loop(ctx, units, spare, first)
 	if err != nil && ctx.Err() == nil {
 		q.emit(ctx, &job{err: err, done: closedChan})
 	}
@@ -135,14 +135,15 @@ func (q *sequencer) run(ctx context.Context, units <-chan unit, spare chan<- [][
 
 var closedChan = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
-func (q *sequencer) loop(ctx context.Context, units <-chan unit, spare chan<- [][]byte, reread []*schema.Table) error {
+func (q *sequencer) loop(ctx context.Context, units <-chan unit, spare chan<- [][]byte, first marks) error {
 	var err error
 	if q.cur, err = q.newJob(ctx); err != nil {
 		return err
 	}
 	q.hold = time.NewTimer(holdTime)
 	q.hold.Stop()
-	q.reread(reread)
+	q.empties(first.gone)
+	q.reread(first.reread)
 	for {
 		select {
 		case <-q.hold.C:

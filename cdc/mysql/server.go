@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -140,10 +141,10 @@ func resumable(ctx context.Context, db *sql.DB, f facts, pos *position, wait tim
 	}
 	if pos.mode == byFile {
 		if server != pos.server {
-			return connect.Permanent(fmt.Errorf("this is server %s, but the saved position %s:%d is of server %s, and files and positions mean nothing on another server; "+
-				"connect to that server, or take a new snapshot (with gtid_mode=ON a change of servers needs none)", gtid.FormatUUID(server), pos.file, pos.pos, gtid.FormatUUID(pos.server)))
+			return fmt.Errorf("%w: this is server %s, but the saved position %s:%d is of server %s, and files and positions mean nothing on another server; "+
+				"connect to that server, or take a new snapshot (with gtid_mode=ON a change of servers needs none)", connect.ErrPositionLost, gtid.FormatUUID(server), pos.file, pos.pos, gtid.FormatUUID(pos.server))
 		}
-		return nil
+		return hasFile(ctx, db, pos)
 	}
 	if !f.gtidMode() {
 		return connect.Permanent(fmt.Errorf("gtid_mode is %s, but the saved position is a set of GTIDs; SET PERSIST gtid_mode = ON (step by step), or take a new snapshot", f["gtid_mode"]))
@@ -166,6 +167,24 @@ func resumable(ctx context.Context, db *sql.DB, f facts, pos *position, wait tim
 		purged.Subtract(pos.gtids)
 		return fmt.Errorf("%w: the server has purged transactions %s from its log, which were not captured yet; take a new snapshot, and raise binlog_expire_logs_seconds",
 			connect.ErrPositionLost, purged)
+	}
+	return nil
+}
+
+// hasFile returns nil if the server's log has the place of pos.
+func hasFile(ctx context.Context, db *sql.DB, pos *position) error {
+	l, err := readLogFiles(ctx, db)
+	if err != nil {
+		return err
+	}
+	i := slices.Index(l.names, pos.file)
+	if i < 0 {
+		return fmt.Errorf("%w: the server's log has no file %s any more, of which all up to %d was captured; take a new snapshot, and raise binlog_expire_logs_seconds",
+			connect.ErrPositionLost, pos.file, pos.pos)
+	}
+	if pos.pos > l.sizes[i] {
+		return fmt.Errorf("%w: %s was captured up to %d, but it has %d bytes at the server, which has lost the end of its log in a crash (sync_binlog) or had it reset; take a new snapshot",
+			connect.ErrPositionLost, pos.file, pos.pos, l.sizes[i])
 	}
 	return nil
 }

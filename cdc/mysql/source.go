@@ -90,11 +90,16 @@ func (s *Source) NoReread() { s.settings.noReread = true }
 // Open implements connect.Source. With a nil position it begins where the
 // server is now, with the tables as they are now.
 func (s *Source) Open(ctx context.Context, from offsets.Position, state []offsets.Entry) error {
+	return s.openAt(ctx, from, state, false)
+}
+
+// openAt opens the source behind from or, anew, where the server is now.
+func (s *Source) openAt(ctx context.Context, from offsets.Position, state []offsets.Entry, anew bool) error {
 	db, err := s.settings.openDB()
 	if err != nil {
 		return err
 	}
-	if err := s.open(ctx, db, from, state); err != nil {
+	if err := s.open(ctx, db, from, state, anew); err != nil {
 		db.Close()
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -104,7 +109,7 @@ func (s *Source) Open(ctx context.Context, from offsets.Position, state []offset
 	return nil
 }
 
-func (s *Source) open(ctx context.Context, db *sql.DB, from offsets.Position, state []offsets.Entry) error {
+func (s *Source) open(ctx context.Context, db *sql.DB, from offsets.Position, state []offsets.Entry, anew bool) error {
 	f, err := readFacts(ctx, db)
 	if err != nil {
 		return err
@@ -118,9 +123,13 @@ func (s *Source) open(ctx context.Context, db *sql.DB, from offsets.Position, st
 	sh := newShapes(s.settings, f, s.halted)
 	var pos position
 	var fresh []offsets.Entry
-	if from == nil {
+	var first marks
+	switch {
+	case from == nil:
 		pos, fresh, err = s.first(ctx, db, f, sh)
-	} else {
+	case anew:
+		pos, fresh, first.gone, err = s.anew(ctx, db, f, sh, from, state)
+	default:
 		pos, fresh, err = s.resume(ctx, db, f, sh, from, state)
 	}
 	if err != nil {
@@ -132,13 +141,12 @@ func (s *Source) open(ctx context.Context, db *sql.DB, from offsets.Position, st
 	if err := s.settings.guard.check(len(sh.captured())); err != nil {
 		return err
 	}
-	var reread []*schema.Table
-	if shown := s.settings.shown; from != nil && !bytes.Equal(sh.saved, shown.Pos) {
+	if shown := s.settings.shown; from != nil && !anew && !bytes.Equal(sh.saved, shown.Pos) {
 		saved, err := parseShown(sh.saved)
 		if err != nil {
 			return connect.Permanent(fmt.Errorf("saved state: entry %s: %w", keyShown, err))
 		}
-		reread, fresh = sh.widened(saved), append(fresh, shown)
+		first.reread, fresh = sh.widened(saved), append(fresh, shown)
 	}
 	if err := s.warnCascades(ctx, db, f, &sh.keys); err != nil {
 		return err
@@ -148,7 +156,7 @@ func (s *Source) open(ctx context.Context, db *sql.DB, from offsets.Position, st
 		return err
 	}
 	s.report(sh)
-	s.start(db, dump, skipTo, pos, sh, fresh, reread)
+	s.start(db, dump, skipTo, pos, sh, fresh, first)
 	return nil
 }
 
@@ -206,15 +214,14 @@ func (s *Source) resume(ctx context.Context, db *sql.DB, f facts, sh *shapes, fr
 		return pos, nil, err
 	}
 	if server != pos.server { // a GTID position on another server
-		epoch := pos.seq>>connect.SeqEpochShift + 1
-		pos.seq = epoch<<connect.SeqEpochShift | pos.seq&(1<<connect.SeqEpochShift-1)
+		pos.seq = nextEpoch(pos.seq)
 		pos.server, pos.file, pos.pos = server, "", 0
 	}
 	return pos, fresh, nil
 }
 
 // start starts the goroutines. sh is the sequencer's from then on.
-func (s *Source) start(db *sql.DB, d *dump, skipTo uint64, pos position, sh *shapes, fresh []offsets.Entry, reread []*schema.Table) {
+func (s *Source) start(db *sql.DB, d *dump, skipTo uint64, pos position, sh *shapes, fresh []offsets.Entry, first marks) {
 	tables := sh.captured()
 	ctx, cancel := context.WithCancel(context.Background())
 	decoders := max(1, runtime.GOMAXPROCS(0)-1)
@@ -230,7 +237,7 @@ func (s *Source) start(db *sql.DB, d *dump, skipTo uint64, pos position, sh *sha
 		q.file, q.offset = pos.file, pos.pos
 	}
 	r.wg.Go(func() { d.read(ctx, units, spare) })
-	r.wg.Go(func() { q.run(ctx, units, spare, reread) })
+	r.wg.Go(func() { q.run(ctx, units, spare, first) })
 	startDecoders(&r.wg, decoders, work)
 	r.wg.Go(func() { s.watchLog(ctx, db) })
 	if s.settings.action != "" {

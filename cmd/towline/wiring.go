@@ -69,7 +69,7 @@ type changes struct{ *cdcmysql.Source }
 // Anchor implements snapshot.Changes.
 func (c changes) Anchor(pos offsets.Position) snapshot.Anchor {
 	gtids, server := c.Source.Anchor(pos)
-	return snapshot.Anchor{GTIDs: gtids, ServerUUID: server}
+	return snapshot.Anchor{GTIDs: gtids, ServerUUID: server, Seq: c.SeqAt(pos)}
 }
 
 // Reached implements snapshot.Changes.

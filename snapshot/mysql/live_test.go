@@ -160,6 +160,10 @@ func (c *testChanges) rows(b *connect.Batch, h *replication.EventHeader, ev *rep
 	}
 }
 
+func (c *testChanges) OpenAnew(context.Context, offsets.Position, []offsets.Entry) error {
+	panic("no position is lost")
+}
+
 func (c *testChanges) Commit(context.Context, offsets.Position) error { return nil }
 func (c *testChanges) Head(context.Context) (offsets.Position, error) { return nil, nil }
 func (c *testChanges) Close() error                                   { c.syncer.Close(); return nil }

@@ -1,0 +1,92 @@
+package faults
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/towline/towline/e2e/mysqltest"
+)
+
+// What is gone from the log before it was read is healed: rows and tables that
+// were made, changed and deleted meanwhile, and all that comes after.
+func TestPurgedLogIsHealed(t *testing.T) {
+	for name, opts := range map[string][]mysqltest.Option{"gtid": nil, "file": {mysqltest.NoGTID()}} {
+		t.Run(name, func(t *testing.T) {
+			o := options{rows: 500, load: light(), sourceFlags: opts, noLedger: true}
+			r := newRig(t, o)
+			r.source.Exec(t, `CREATE TABLE work.fruit (id INT PRIMARY KEY, v VARCHAR(20)); CREATE TABLE work.gone (id INT PRIMARY KEY); CREATE TABLE work.bag (v INT);
+				INSERT INTO work.fruit VALUES (1, 'apple'), (2, 'pear'), (3, 'plum'); INSERT INTO work.gone VALUES (1); INSERT INTO work.bag VALUES (1), (1), (2)`)
+			r.start()
+			if err := r.proc.Wait(t.Context(), time.Minute); err != nil {
+				t.Fatal(err)
+			}
+			// So that counts are far from those of a new beginning.
+			r.source.Exec(t, "UPDATE work.fruit SET v = CONCAT(v, 's'); UPDATE work.bag SET v = v + 1")
+			if err := r.proc.Wait(t.Context(), time.Minute); err != nil {
+				t.Fatal(err)
+			}
+			if err := r.proc.Stop(); err != nil {
+				t.Fatal(err)
+			}
+			r.source.Exec(t, `DELETE FROM work.fruit WHERE id = 2; UPDATE work.fruit SET v = 'peach' WHERE id = 3; ALTER TABLE work.fruit ADD COLUMN w INT DEFAULT 7;
+				DROP TABLE work.gone; DELETE FROM work.bag LIMIT 2; CREATE TABLE work.fresh (id INT PRIMARY KEY); INSERT INTO work.fresh VALUES (1); FLUSH BINARY LOGS`)
+			files := r.source.Query(t, "SHOW BINARY LOGS")
+			r.source.Exec(t, "PURGE BINARY LOGS TO '"+files[len(files)-1][0]+"'")
+
+			r.start()
+			says(t, r, "snapshot.mode=when_needed")
+			if err := r.proc.Stop(); err == nil {
+				t.Error("a task that failed is no fault of the program")
+			}
+			o.source = map[string]string{"snapshot.mode": "when_needed"}
+			r.connectors(o)
+			r.start()
+			r.source.Exec(t, "INSERT INTO work.fruit VALUES (4, 'fig', 8); UPDATE work.fruit SET w = 9 WHERE id = 1; DELETE FROM work.bag LIMIT 1; INSERT INTO work.fresh VALUES (2)")
+			if err := r.proc.Wait(t.Context(), time.Minute); err != nil {
+				t.Fatal(err)
+			}
+			if n := r.target.Query(t, "SELECT COUNT(*) FROM work.gone")[0][0]; n != "0" {
+				t.Errorf("the table that is gone has %s rows", n)
+			}
+			r.target.Exec(t, "DROP TABLE work.gone")
+			r.equal()
+			// And it goes on from there, not anew.
+			if err := r.proc.Stop(); err != nil {
+				t.Fatal(err)
+			}
+			r.source.Exec(t, "DELETE FROM work.fruit WHERE id = 4; INSERT INTO work.bag VALUES (5)")
+			r.start()
+			if err := r.proc.Wait(t.Context(), time.Minute); err != nil {
+				t.Fatal(err)
+			}
+			r.equal()
+			if n := strings.Count(r.proc.LogTail(1000), "the position is lost; all tables"); n != 1 {
+				t.Errorf("tables were copied anew %d times", n)
+			}
+		})
+	}
+}
+
+// says waits until the source's task has failed with such a reason.
+func says(t *testing.T, r *rig, want string) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		st, err := r.proc.Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		trace := ""
+		for _, c := range st.Connectors {
+			if c.Name == "source" && len(c.Tasks) > 0 {
+				trace = c.Tasks[0].State + " " + c.Tasks[0].Trace
+			}
+		}
+		if strings.HasPrefix(trace, "FAILED") && strings.Contains(trace, want) {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the source's task is %q, want %q", trace, want)
+		}
+	}
+}
