@@ -34,7 +34,7 @@ func (b *bench) debezium(ctx context.Context) error {
 	err = b.versus(ctx, race{
 		name: "copy_sb_beside_debezium", mark: atLeastTimes(4),
 		ours: func(ctx context.Context, run int) (sample, error) {
-			return small.copyRun(ctx, src, dst, fmt.Sprint("debezium-copy-", run))
+			return small.copyRun(ctx, src, dst, preferTLS, fmt.Sprint("debezium-copy-", run))
 		},
 		peer: peers.NameDebezium, against: "Debezium Server, JDBC sink",
 		theirs: func(ctx context.Context, run int) (sample, error) {

@@ -51,7 +51,9 @@
 //
 // The JDBC sink has as many lanes as the machine has cores; a native replica has
 // four workers, mydumper and myloader two threads each. All other options are at
-// their defaults.
+// their defaults, but for TLS: mydumper and myloader ask for none, so where they
+// or a replica are the peer, neither side uses it (copy_sb_tls says what it
+// costs). Debezium and Towline both have it by default, and keep it.
 //
 // Latency is from the moment before a transaction of one INSERT is sent to the
 // source, so it includes the source's own work, to the moment when the target

@@ -22,13 +22,17 @@ func (b *bench) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return b.versus(ctx, race{
+	err = b.versus(ctx, race{
 		name: "follow_updates_sb", mark: atLeastTimes(1.2),
 		before: func(ctx context.Context, _ int) error {
 			return m.record(ctx, func() error { return update(ctx, src, sb, b.rows, b.rows, 1000) })
 		},
 		ours: m.ours(b.rows), peer: peers.NameReplica, against: "native replica, 4 workers", theirs: m.theirs(b.rows),
 	})
+	if err != nil {
+		return err
+	}
+	return withoutTLS(ctx, src, m.target)
 }
 
 // sysbench measures the same with the load of oltp_write_only: transactions of
@@ -81,10 +85,10 @@ func (b *bench) copyTables(ctx context.Context) error {
 		return err
 	}
 	defer dst.Close()
-	return b.versus(ctx, race{
+	err = b.versus(ctx, race{
 		name: "copy_sb", mark: atLeastTimes(1.2),
 		ours: func(ctx context.Context, run int) (sample, error) {
-			return b.copyRun(ctx, src, dst, fmt.Sprint("copy-", run))
+			return b.copyRun(ctx, src, dst, plain, fmt.Sprint("copy-", run))
 		},
 		peer: peers.NameMyDumper, against: "mydumper, then myloader, 2 threads",
 		theirs: func(ctx context.Context, _ int) (sample, error) {
@@ -103,6 +107,18 @@ func (b *bench) copyTables(ctx context.Context) error {
 			return s, same(ctx, src, dst, "bench", "sb")
 		},
 	})
+	if err != nil {
+		return err
+	}
+	if err := withoutTLS(ctx, src, dst); err != nil {
+		return err
+	}
+	over := func(t transport) side {
+		return func(ctx context.Context, run int) (sample, error) {
+			return b.copyRun(ctx, src, dst, t, fmt.Sprint("copy-", t, run))
+		}
+	}
+	return b.versus(ctx, race{name: "copy_sb_tls", ours: over(preferTLS), peer: ourselves, against: "the same without TLS", theirs: over(plain), runs: 1})
 }
 
 // empty removes all that was copied.
@@ -111,11 +127,11 @@ func empty(ctx context.Context, s *mysqltest.Server) error {
 }
 
 // copyRun is Towline copying sb once, from the moment when it answers.
-func (b *bench) copyRun(ctx context.Context, src, dst *mysqltest.Server, folder string) (sample, error) {
+func (b *bench) copyRun(ctx context.Context, src, dst *mysqltest.Server, over transport, folder string) (sample, error) {
 	if err := empty(ctx, dst); err != nil {
 		return sample{}, err
 	}
-	p, err := b.towline(folder, configs{"src": sourceConfig(src, "initial", nil), "dst": jdbcConfig(dst)})
+	p, err := b.towline(folder, over.copy(src, dst))
 	if err != nil {
 		return sample{}, err
 	}

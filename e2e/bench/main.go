@@ -114,7 +114,7 @@ func (b *bench) settings() string {
 	if len(b.peers) > 0 {
 		chosen = strings.Join(b.peers, " ")
 	}
-	return fmt.Sprintf("%d rows, %d runs of each side in turns, quick=%v, peers: %s; servers with innodb-flush-log-at-trx-commit=2, sync-binlog=0, buffer pool 1 GB, all on this machine; took %s",
+	return fmt.Sprintf("%d rows, %d runs of each side in turns, quick=%v, peers: %s; servers with innodb-flush-log-at-trx-commit=2, sync-binlog=0, buffer pool 1 GB, all on this machine; no TLS beside a replica, mydumper and myloader; took %s",
 		b.rows, b.runs, b.quick, chosen, time.Since(b.began).Round(time.Second))
 }
 

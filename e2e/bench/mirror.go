@@ -36,7 +36,7 @@ func (b *bench) newMirror(ctx context.Context, src *mysqltest.Server, name strin
 		return m, err
 	}
 	b.progress("%s: filling the target", name)
-	if m.proc, err = b.towline(name, configs{"src": sourceConfig(src, "initial", nil), "dst": jdbcConfig(m.target)}); err != nil {
+	if m.proc, err = b.towline(name, plain.copy(src, m.target)); err != nil {
 		return m, err
 	}
 	if err := b.through(ctx, m.proc); err != nil {

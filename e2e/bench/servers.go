@@ -55,6 +55,21 @@ func launch(ctx context.Context, flags ...string) (*mysqltest.Server, error) {
 		"--max-binlog-size=1G", "--binlog-expire-logs-seconds=0"}, flags...)})
 }
 
+// withoutTLS fails where a server has been talked to over TLS.
+func withoutTLS(ctx context.Context, servers ...*mysqltest.Server) error {
+	for _, s := range servers {
+		var name string
+		var n int
+		if err := s.DB().QueryRowContext(ctx, "SHOW GLOBAL STATUS LIKE 'Ssl_finished_accepts'").Scan(&name, &n); err != nil {
+			return err
+		}
+		if n > 0 {
+			return fmt.Errorf("%d connections to the server at port %d used TLS, and none should", n, s.Port)
+		}
+	}
+	return nil
+}
+
 // source starts a server whose table sb has its rows.
 func (b *bench) source(ctx context.Context) (*mysqltest.Server, error) {
 	b.progress("a server with %d rows", b.rows)

@@ -39,6 +39,24 @@ func jdbcConfig(s *mysqltest.Server) config {
 		"connection.user": s.User, "connection.password": s.Password, "table.name.format": "${database}.${table}"}
 }
 
+// transport is how Towline talks to the servers.
+type transport string
+
+const (
+	preferTLS transport = "tls" // the default
+	plain     transport = "plain"
+)
+
+// copy is a source and a sink that copy one server to another.
+func (t transport) copy(src, dst *mysqltest.Server) configs {
+	from, to := sourceConfig(src, "initial", nil), jdbcConfig(dst)
+	if t == plain {
+		from["database.ssl.mode"] = "disabled"
+		to["connection.url"] += "?sslMode=DISABLED"
+	}
+	return configs{"src": from, "dst": to}
+}
+
 // lanes is as many as there are cores for the target, which is on this machine
 // too; the default is for a target that has one of its own.
 func lanes() int { return min(max(runtime.NumCPU(), 2), 8) }

@@ -12,11 +12,11 @@ type Replica struct {
 	Server, Source *mysqltest.Server
 }
 
-// Follow lets the replica follow the source from the beginning of its log, and
-// stops it where the source is now.
+// Follow lets the replica follow the source from the beginning of its log,
+// without TLS, and stops it where the source is now.
 func (r *Replica) Follow(ctx context.Context) error {
 	_, err := r.Server.DB().ExecContext(ctx, fmt.Sprintf(`SET GLOBAL replica_parallel_workers = 4; SET GLOBAL replica_preserve_commit_order = ON;
-		CHANGE REPLICATION SOURCE TO SOURCE_HOST = '%s', SOURCE_PORT = %d, SOURCE_USER = '%s', SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1`,
+		CHANGE REPLICATION SOURCE TO SOURCE_HOST = '%s', SOURCE_PORT = %d, SOURCE_USER = '%s', SOURCE_AUTO_POSITION = 1, SOURCE_SSL = 0, GET_SOURCE_PUBLIC_KEY = 1`,
 		r.Source.Host, r.Source.Port, r.Source.User))
 	if err != nil {
 		return err
