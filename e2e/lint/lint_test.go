@@ -90,7 +90,8 @@ var mayImport = []struct {
 	{"cdc", []string{"cdc", "connect", "offsets", "schema"}},
 	{"snapshot", []string{"snapshot", "connect", "offsets", "schema"}},
 	{"sinks", []string{"sinks", "connect", "offsets", "schema"}},
-	{"e2e/mysqltest", []string{"e2e/mysqltest"}},
+	{"e2e/child", nil},
+	{"e2e/mysqltest", []string{"e2e/child", "e2e/mysqltest"}},
 	{"e2e/oracle", nil},
 	{"e2e/workload", nil},
 }

@@ -13,8 +13,8 @@
 //		srv.Exec(t, "CREATE TABLE "+db+".t (id INT PRIMARY KEY)")
 //	}
 //
-// Programs that are no tests use [Launch] and [Server.Close]. The package imports no other package
-// of Towline, so that every package can use it in its tests.
+// Programs that are no tests use [Launch] and [Server.Close]. The package imports nothing of Towline
+// but e2e/child, so that every package can use it in its tests.
 //
 // # Where the servers come from
 //

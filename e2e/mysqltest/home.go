@@ -12,6 +12,8 @@ import (
 	"regexp"
 	"strings"
 	"syscall"
+
+	"github.com/towline/towline/e2e/child"
 )
 
 // home is the folder of one server: data/ (the datadir), error.log, mysqld.sock, mysqld.pid and the
@@ -51,7 +53,7 @@ func openNamedHome(in *installation, name string) (*home, error) {
 	if err := os.MkdirAll(path, 0o750); err != nil {
 		return nil, fmt.Errorf("mysqltest: make datadir: %w", err)
 	}
-	lock, err := flock(filepath.Join(path, "lock"))
+	lock, err := child.Lock(filepath.Join(path, "lock"))
 	if err != nil {
 		return nil, fmt.Errorf("mysqltest: datadir %q is in use by another server: %w", name, err)
 	}
@@ -90,7 +92,7 @@ func newTempHome(in *installation) (*home, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mysqltest: make datadir: %w", err)
 	}
-	lock, err := flock(filepath.Join(path, "lock"))
+	lock, err := child.Lock(filepath.Join(path, "lock"))
 	if err != nil {
 		return nil, fmt.Errorf("mysqltest: lock datadir: %w", err)
 	}
@@ -105,7 +107,7 @@ func sweep(run string) error {
 	}
 	for _, e := range entries {
 		path := filepath.Join(run, e.Name())
-		lock, err := flock(filepath.Join(path, "lock"))
+		lock, err := child.Lock(filepath.Join(path, "lock"))
 		if err != nil {
 			continue // held
 		}
@@ -156,11 +158,11 @@ func (h *home) initialise(ctx context.Context, flags []string) error {
 	}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	p, err := startProcess(cmd)
+	p, err := child.Start(cmd)
 	if err != nil {
 		return fmt.Errorf("mysqltest: initialise datadir: %w", err)
 	}
-	if err := p.wait(); err != nil {
+	if err := p.Wait(); err != nil {
 		return fmt.Errorf("mysqltest: initialise datadir with %v: %w\n%s", flags, err, lastLines(out.String(), 20))
 	}
 	return nil

@@ -8,7 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
+
+	"github.com/towline/towline/e2e/child"
 )
 
 // ErrNotInstalled is returned by Launch when there is no MySQL to start.
@@ -23,7 +24,7 @@ type installation struct {
 
 // findInstallation looks where the script installs.
 func findInstallation() (*installation, error) {
-	dir, err := serversDir()
+	dir, err := child.ServersDir()
 	if err != nil {
 		return nil, err
 	}
@@ -46,22 +47,6 @@ func findInstallation() (*installation, error) {
 	}, nil
 }
 
-// serversDir is the folder that the script installs into; both must agree on it.
-func serversDir() (string, error) {
-	if dir := os.Getenv("TOWLINE_SERVERS"); dir != "" {
-		abs, err := filepath.Abs(dir)
-		if err != nil {
-			return "", fmt.Errorf("mysqltest: resolve TOWLINE_SERVERS: %w", err)
-		}
-		return abs, nil
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", fmt.Errorf("mysqltest: find the cache folder, or set TOWLINE_SERVERS: %w", err)
-	}
-	return filepath.Join(cache, "towline", "servers"), nil
-}
-
 // seen is a path as a program inside the root sees it.
 func (in *installation) seen(path string) string {
 	return strings.TrimPrefix(path, in.root)
@@ -74,7 +59,7 @@ func (in *installation) command(ctx context.Context, name string, args ...string
 		return nil, err
 	}
 	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.SysProcAttr = dieWithParent()
+	cmd.SysProcAttr = child.DieWithParent()
 	if in.root != "" {
 		cmd.Dir = "/"
 		cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "HOME=/root"}
@@ -101,18 +86,4 @@ func (in *installation) lookPath(name string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("mysqltest: find program %s in %s: %w", name, in.root, os.ErrNotExist)
-}
-
-// flock takes the lock file at path without waiting. The lock lasts until the file is closed, by the
-// holder or by the end of its process.
-func flock(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		return nil, &os.PathError{Op: "lock", Path: path, Err: err}
-	}
-	return f, nil
 }

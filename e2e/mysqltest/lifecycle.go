@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/towline/towline/e2e/child"
 )
 
 // startTimeout and stopTimeout are generous: they end a hang, not a slow machine's work.
@@ -44,15 +46,15 @@ func (s *Server) start(ctx context.Context) error {
 		return err
 	}
 	cmd.Stdout, cmd.Stderr = log, log
-	proc, err := startProcess(cmd)
+	proc, err := child.Start(cmd)
 	if err != nil {
 		return fmt.Errorf("mysqltest: start mysqld: %w", err)
 	}
 	if err := s.awaitReady(ctx, proc); err != nil {
-		if proc.running() {
-			_ = proc.cmd.Process.Kill()
+		if proc.Running() {
+			_ = proc.Cmd.Process.Kill()
 		}
-		<-proc.done
+		<-proc.Done
 		if strings.Contains(s.logSince(began), "Address already in use") {
 			err = errors.Join(errPortTaken, err)
 		}
@@ -73,7 +75,7 @@ func (s *Server) logSince(offset int64) string {
 
 // awaitReady waits until our mysqld answers. It asks for the datadir, because a stranger on the same
 // port would answer as well.
-func (s *Server) awaitReady(ctx context.Context, proc *process) error {
+func (s *Server) awaitReady(ctx context.Context, proc *child.Process) error {
 	want := strings.TrimRight(s.home.seen("data"), "/")
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -88,8 +90,8 @@ func (s *Server) awaitReady(ctx context.Context, proc *process) error {
 			last = fmt.Errorf("another server with datadir %s answers: %w", got, errPortTaken)
 		}
 		select {
-		case <-proc.done:
-			return fmt.Errorf("it ended before it was ready: %w", errors.Join(errEnded, proc.err))
+		case <-proc.Done:
+			return fmt.Errorf("it ended before it was ready: %w", errors.Join(errEnded, proc.Err))
 		case <-ctx.Done():
 			return fmt.Errorf("it did not answer: %w", errors.Join(ctx.Err(), last))
 		case <-tick.C:
@@ -136,14 +138,14 @@ func (s *Server) end(sig syscall.Signal) error {
 	}
 	proc := s.proc
 	s.proc = nil
-	if err := proc.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := proc.Cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("mysqltest: signal mysqld: %w", err)
 	}
 	select {
-	case <-proc.done:
+	case <-proc.Done:
 	case <-time.After(stopTimeout):
-		_ = proc.cmd.Process.Kill()
-		<-proc.done
+		_ = proc.Cmd.Process.Kill()
+		<-proc.Done
 		return fmt.Errorf("mysqltest: stop mysqld: it did not end in %s and was killed", stopTimeout)
 	}
 	// Connections to the server that is gone would fail the next statements.
@@ -170,13 +172,13 @@ func (s *Server) Close() error {
 	if s.home.keep {
 		sig = syscall.SIGTERM
 	}
-	return errors.Join(err, s.end(sig), s.db.Close(), s.home.close(), s.lease.close())
+	return errors.Join(err, s.end(sig), s.db.Close(), s.home.close(), s.lease.Close())
 }
 
 // crash says whether mysqld ended of itself and not in good order. The caller holds mu.
 func (s *Server) crash() error {
-	if s.proc == nil || s.proc.running() || s.proc.err == nil {
+	if s.proc == nil || s.proc.Running() || s.proc.Err == nil {
 		return nil
 	}
-	return fmt.Errorf("mysqltest: mysqld on port %d crashed: %w; its error log ends:\n%s", s.Port, s.proc.err, s.home.errorLog(40))
+	return fmt.Errorf("mysqltest: mysqld on port %d crashed: %w; its error log ends:\n%s", s.Port, s.proc.Err, s.home.errorLog(40))
 }

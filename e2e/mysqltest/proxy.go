@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/towline/towline/e2e/child"
 )
 
 // dialTimeout bounds how long Close may have to wait for a server that does not accept.
@@ -19,7 +21,7 @@ const dialTimeout = 10 * time.Second
 // ended when Close returns.
 type Proxy struct {
 	upstream string
-	lease    *portLease
+	lease    *child.Lease
 	delay    atomic.Int64 // nanoseconds from server to client
 	rate     atomic.Int64 // bytes a second in each direction; 0 is no limit
 
@@ -32,14 +34,14 @@ type Proxy struct {
 
 // OpenProxy opens a proxy in front of any TCP address.
 func OpenProxy(upstream string) (*Proxy, error) {
-	lease, err := leasePort(0)
+	lease, err := child.LeasePort(0)
 	if err != nil {
 		return nil, err
 	}
 	p := &Proxy{upstream: upstream, lease: lease, links: make(map[*link]struct{}), thawed: make(chan struct{})}
 	close(p.thawed)
 	if err := p.Up(); err != nil {
-		return nil, errors.Join(err, lease.close())
+		return nil, errors.Join(err, lease.Close())
 	}
 	return p, nil
 }
@@ -66,7 +68,7 @@ func (p *Proxy) Addr() string { return net.JoinHostPort(p.Host(), strconv.Itoa(p
 func (p *Proxy) Host() string { return "127.0.0.1" }
 
 // Port is the port of Addr.
-func (p *Proxy) Port() int { return p.lease.port }
+func (p *Proxy) Port() int { return p.lease.Port }
 
 // Up accepts connections again after Down.
 func (p *Proxy) Up() error {
@@ -143,7 +145,7 @@ func (p *Proxy) Thaw() {
 func (p *Proxy) Close() error {
 	p.Down()
 	p.wg.Wait()
-	return p.lease.close()
+	return p.lease.Close()
 }
 
 func (p *Proxy) accept(ln net.Listener) {

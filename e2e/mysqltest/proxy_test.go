@@ -195,29 +195,6 @@ func TestProxyCutUnderLoad(t *testing.T) {
 	}
 }
 
-func TestLeasePort(t *testing.T) {
-	a, err := leasePort(0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if b, err := leasePort(a.port); err == nil {
-		b.close()
-		t.Errorf("port %d was leased twice", a.port)
-	}
-	if err := a.close(); err != nil {
-		t.Fatal(err)
-	}
-	ln, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", "0"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	if b, err := leasePort(ln.Addr().(*net.TCPAddr).Port); err == nil {
-		b.close()
-		t.Error("a bound port was leased")
-	}
-}
-
 func TestCopySparse(t *testing.T) {
 	src, dst := t.TempDir()+"/src", t.TempDir()+"/dst"
 	for _, want := range [][]byte{nil, []byte("x"), make([]byte, 200<<10),

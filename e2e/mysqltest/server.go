@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/go-sql-driver/mysql"
+
+	"github.com/towline/towline/e2e/child"
 )
 
 // startAttempts bounds how often another port is tried when a stranger took the first.
@@ -31,8 +33,8 @@ type Server struct {
 	mu     sync.Mutex // over the life cycle: Stop, Kill, Restart, Close
 	cfg    Config
 	home   *home // nil when the server was given
-	lease  *portLease
-	proc   *process // nil when stopped on purpose
+	lease  *child.Lease
+	proc   *child.Process // nil when stopped on purpose
 	closed bool
 }
 
@@ -60,21 +62,21 @@ func Launch(ctx context.Context, cfg Config) (*Server, error) {
 
 // launchIn starts a server in its home on a port of its own.
 func launchIn(ctx context.Context, cfg Config, h *home) (*Server, error) {
-	lease, err := leasePort(cfg.Port)
+	lease, err := child.LeasePort(cfg.Port)
 	if err != nil {
 		return nil, err
 	}
 	dsn := mysql.NewConfig()
 	dsn.User = "root"
 	dsn.Net = "tcp"
-	dsn.Addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(lease.port))
+	dsn.Addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(lease.Port))
 	s, err := newServer(dsn)
 	if err != nil {
-		return nil, errors.Join(err, lease.close())
+		return nil, errors.Join(err, lease.Close())
 	}
 	s.cfg, s.home, s.lease = cfg, h, lease
 	if err := s.start(ctx); err != nil {
-		return nil, errors.Join(err, s.db.Close(), lease.close())
+		return nil, errors.Join(err, s.db.Close(), lease.Close())
 	}
 	return s, nil
 }
@@ -140,7 +142,7 @@ func (s *Server) PID() int {
 	if s.proc == nil {
 		return 0
 	}
-	return s.proc.cmd.Process.Pid
+	return s.proc.Cmd.Process.Pid
 }
 
 // Tool is a program of the server's installation, such as mysql, mysqldump or mysqlbinlog. It sees

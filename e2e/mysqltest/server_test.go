@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) {
 	if os.Getenv("MYSQLTEST_CHILD") != "" {
-		child()
+		launchAndWait()
 		return
 	}
 	goleak.VerifyTestMain(Main(m, Flags("--binlog-row-metadata=FULL")))
@@ -150,10 +150,10 @@ func TestLaunchSaysWhyMysqldEnded(t *testing.T) {
 func TestCrashIsReported(t *testing.T) {
 	s := Start(t)
 	proc := s.proc
-	if err := proc.cmd.Process.Kill(); err != nil {
+	if err := proc.Cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	<-proc.done
+	<-proc.Done
 	if err := s.Close(); err == nil || !strings.Contains(err.Error(), "crashed") {
 		t.Errorf("close after a crash: %v", err)
 	}
@@ -220,14 +220,14 @@ func TestTool(t *testing.T) {
 	}
 }
 
-// child is a process that starts a server, says where, and waits to be killed.
-func child() {
+// launchAndWait is a process that starts a server, says where, and waits to be killed.
+func launchAndWait() {
 	s, err := Launch(context.Background(), Config{Fast: true})
 	if err != nil {
 		os.Stderr.WriteString(err.Error())
 		os.Exit(1)
 	}
-	os.Stdout.WriteString(strconv.Itoa(s.proc.cmd.Process.Pid) + " " + filepath.Dir(s.DataDir()) + "\n")
+	os.Stdout.WriteString(strconv.Itoa(s.proc.Cmd.Process.Pid) + " " + filepath.Dir(s.DataDir()) + "\n")
 	select {}
 }
 

@@ -1,4 +1,4 @@
-package mysqltest
+package child
 
 import (
 	"errors"
@@ -12,23 +12,23 @@ import (
 
 // Free ports are taken from below the range that the kernel gives to outgoing connections (32768 on
 // Linux). Asking the kernel for a free port would yield one that any connection may take before
-// mysqld binds it, or while a server that is to be restarted is down.
+// a server binds it, or while a server that is to be restarted is down.
 const (
 	firstPort = 24000
 	lastPort  = 31999
 )
 
-// portLease holds a port against other processes that use this package.
-type portLease struct {
-	port int
+// Lease holds a port against other processes that use this package.
+type Lease struct {
+	Port int
 	lock *os.File
 }
 
-// leasePort takes the given port, or a free one when it is 0.
-func leasePort(port int) (*portLease, error) {
+// LeasePort takes the given port, or a free one when it is 0.
+func LeasePort(port int) (*Lease, error) {
 	dir := filepath.Join(os.TempDir(), fmt.Sprintf("towline-ports-%d", os.Geteuid()))
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("mysqltest: make folder of port locks: %w", err)
+		return nil, fmt.Errorf("child: make folder of port locks: %w", err)
 	}
 	if port != 0 {
 		return tryPort(dir, port)
@@ -45,24 +45,25 @@ func leasePort(port int) (*portLease, error) {
 			errs = errors.Join(errs, err)
 		}
 	}
-	return nil, fmt.Errorf("mysqltest: no port from %d to %d is free: %w", firstPort, lastPort, errs)
+	return nil, fmt.Errorf("child: no port from %d to %d is free: %w", firstPort, lastPort, errs)
 }
 
-func tryPort(dir string, port int) (*portLease, error) {
-	lock, err := flock(filepath.Join(dir, strconv.Itoa(port)))
+func tryPort(dir string, port int) (*Lease, error) {
+	lock, err := Lock(filepath.Join(dir, strconv.Itoa(port)))
 	if err != nil {
-		return nil, fmt.Errorf("mysqltest: port %d is in use by another server: %w", port, err)
+		return nil, fmt.Errorf("child: port %d is in use by another server: %w", port, err)
 	}
 	ln, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {
 		lock.Close()
-		return nil, fmt.Errorf("mysqltest: port %d is not free: %w", port, err)
+		return nil, fmt.Errorf("child: port %d is not free: %w", port, err)
 	}
 	if err := ln.Close(); err != nil {
 		lock.Close()
-		return nil, fmt.Errorf("mysqltest: probe port %d: %w", port, err)
+		return nil, fmt.Errorf("child: probe port %d: %w", port, err)
 	}
-	return &portLease{port: port, lock: lock}, nil
+	return &Lease{Port: port, lock: lock}, nil
 }
 
-func (l *portLease) close() error { return l.lock.Close() }
+// Close gives the port back.
+func (l *Lease) Close() error { return l.lock.Close() }
