@@ -26,6 +26,8 @@ type Config struct {
 	Fast bool
 	// NoGTID turns GTIDs off.
 	NoGTID bool
+	// MariaDB starts MariaDB instead of MySQL. It always has GTIDs, and logs rows.
+	MariaDB bool
 	// PerformanceSchema turns the performance schema on, which costs some 100 MB of memory.
 	PerformanceSchema bool
 }
@@ -61,6 +63,9 @@ func Durable() Option { return func(c *Config) { c.Fast = false } }
 // NoGTID turns GTIDs off.
 func NoGTID() Option { return func(c *Config) { c.NoGTID = true } }
 
+// MariaDB starts MariaDB instead of MySQL.
+func MariaDB() Option { return func(c *Config) { c.MariaDB = true } }
+
 // PerformanceSchema turns the performance schema on.
 func PerformanceSchema() Option { return func(c *Config) { c.PerformanceSchema = true } }
 
@@ -92,19 +97,13 @@ func (c *Config) args(h *home, port int) []string {
 		"--pid-file="+h.seen("mysqld.pid"),
 		fmt.Sprintf("--server-id=%d", id),
 		"--log-bin=binlog",
-		"--mysqlx=OFF",
 		"--secure-file-priv=",
 		"--local-infile=1",
 		"--skip-name-resolve",
 		"--innodb-buffer-pool-size=128M",
-		"--innodb-redo-log-capacity=64M",
 		"--innodb-log-buffer-size=16M",
 	)
-	gtid := "ON" // said either way: the default differs between versions
-	if c.NoGTID {
-		gtid = "OFF"
-	}
-	args = append(args, "--gtid-mode="+gtid, "--enforce-gtid-consistency="+gtid)
+	args = append(args, c.flavour()...)
 	if !c.PerformanceSchema {
 		args = append(args, "--performance-schema=OFF")
 	}
@@ -113,6 +112,18 @@ func (c *Config) args(h *home, port int) []string {
 	}
 	args = append(args, c.InitFlags...)
 	return append(args, c.Flags...)
+}
+
+// flavour are the arguments that MySQL and MariaDB do not share.
+func (c *Config) flavour() []string {
+	if c.MariaDB {
+		return []string{"--innodb-log-file-size=64M", "--binlog-format=ROW"}
+	}
+	gtid := "ON" // said either way: the default differs between versions
+	if c.NoGTID {
+		gtid = "OFF"
+	}
+	return []string{"--mysqlx=OFF", "--innodb-redo-log-capacity=64M", "--gtid-mode=" + gtid, "--enforce-gtid-consistency=" + gtid}
 }
 
 // baseArgs are the arguments that an initialising mysqld shares with a serving one.

@@ -18,8 +18,8 @@
 //
 // # Where the servers come from
 //
-// e2e/servers/install.sh ("make servers") installs MySQL and an initialised template datadir. A
-// server starts from a copy of that template in one to two seconds. When nothing is installed tests
+// e2e/servers/install.sh and mariadb.sh ("make servers") install MySQL and MariaDB, each with an
+// initialised template datadir. A server starts from a copy of its template in one to two seconds. When nothing is installed tests
 // are skipped, or fail when TOWLINE_REQUIRE_SERVERS=1; under -short they are always skipped.
 // TOWLINE_TEST_MYSQL names a server by its DSN (go-sql-driver form, with admin rights): Shared then
 // uses it and starts none.

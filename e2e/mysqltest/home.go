@@ -130,6 +130,9 @@ func (h *home) fill(ctx context.Context, cfg *Config) error {
 		return fmt.Errorf("mysqltest: remove half-made datadir: %w", err)
 	}
 	if len(cfg.InitFlags) > 0 {
+		if cfg.MariaDB {
+			return errors.New("mysqltest: InitFlags are for MySQL only")
+		}
 		if err := h.initialise(ctx, cfg.InitFlags); err != nil {
 			return err
 		}

@@ -12,23 +12,27 @@ import (
 	"github.com/towline/towline/e2e/child"
 )
 
-// ErrNotInstalled is returned by Launch when there is no MySQL to start.
-var ErrNotInstalled = errors.New("no MySQL server is installed: run 'make servers'")
+// ErrNotInstalled is returned by Launch when there is no server to start.
+var ErrNotInstalled = errors.New("no such server is installed: run 'make servers'")
 
-// installation is what e2e/servers/install.sh made: a mysqld, the root it runs in, and a template.
+// installation is what the scripts in e2e/servers made: a mysqld, the root it runs in, and a template.
 type installation struct {
 	root   string // the Debian root to enter; empty when the mysqld is the machine's own
 	mysqld string // path of mysqld as seen from inside root
 	data   string // folder of template and datadirs, as seen from outside
 }
 
-// findInstallation looks where the script installs.
-func findInstallation() (*installation, error) {
+// findInstallation looks where the scripts install.
+func findInstallation(mariaDB bool) (*installation, error) {
 	dir, err := child.ServersDir()
 	if err != nil {
 		return nil, err
 	}
-	dir = filepath.Join(dir, "mysql")
+	name, mysqld := "mysql", "/usr/sbin/mysqld"
+	if mariaDB {
+		name, mysqld = "mariadb", "/usr/sbin/mariadbd"
+	}
+	dir = filepath.Join(dir, name)
 	if _, err := os.Stat(filepath.Join(dir, "installed")); err != nil {
 		return nil, fmt.Errorf("mysqltest: look into %s: %w", dir, ErrNotInstalled)
 	}
@@ -37,12 +41,12 @@ func findInstallation() (*installation, error) {
 		return &installation{mysqld: strings.TrimSpace(string(host)), data: filepath.Join(dir, "data")}, nil
 	}
 	if os.Geteuid() != 0 {
-		return nil, fmt.Errorf("mysqltest: the MySQL in %s runs by chroot, which needs root: %w", dir, ErrNotInstalled)
+		return nil, fmt.Errorf("mysqltest: the server in %s runs by chroot, which needs root: %w", dir, ErrNotInstalled)
 	}
 	root := filepath.Join(dir, "root")
 	return &installation{
 		root:   root,
-		mysqld: "/usr/sbin/mysqld",
+		mysqld: mysqld,
 		data:   filepath.Join(root, "var/lib/towline"),
 	}, nil
 }

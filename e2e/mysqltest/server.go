@@ -41,7 +41,7 @@ type Server struct {
 // Launch starts a server and waits until it answers. The context bounds the start alone; the server
 // runs until Close, or until this process ends.
 func Launch(ctx context.Context, cfg Config) (*Server, error) {
-	in, err := findInstallation()
+	in, err := findInstallation(cfg.MariaDB)
 	if err != nil {
 		return nil, err
 	}

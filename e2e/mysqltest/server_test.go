@@ -49,6 +49,24 @@ func TestOptions(t *testing.T) {
 	}
 }
 
+func TestMariaDB(t *testing.T) {
+	s := Start(t, MariaDB(), ServerID(7))
+	got := s.Query(t, `SELECT VERSION() LIKE '10.11.%MariaDB%', @@log_bin, @@binlog_format, @@server_id, @@gtid_domain_id`)
+	if want := "1,1,ROW,7,0"; strings.Join(got[0], ",") != want {
+		t.Errorf("settings are %q, want %s", got[0], want)
+	}
+	s.Exec(t, "CREATE DATABASE kept")
+	if err := s.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Query(t, "SHOW DATABASES LIKE 'kept'"); len(got) != 1 {
+		t.Error("a restart lost a database")
+	}
+}
+
 func TestInitFlags(t *testing.T) {
 	s := Start(t, InitFlags("--lower-case-table-names=1"))
 	if got := s.Query(t, "SELECT @@lower_case_table_names"); got[0][0] != "1" {

@@ -66,15 +66,15 @@ fetch_proxy() {
 	fi
 }
 
-# debian_mirror: the first configured site that carries the suite.
+# debian_mirror [suite]: the first configured site that carries the suite.
 debian_mirror() {
-	local site
+	local site suite=${1:-$SUITE}
 	if [[ -n ${TOWLINE_DEBIAN_MIRROR:-} ]]; then
 		printf '%s\n' "$TOWLINE_DEBIAN_MIRROR"
 		return
 	fi
 	while read -r site; do
-		if wget -q --tries=3 --timeout=30 -O /dev/null "$site/dists/$SUITE/InRelease"; then
+		if wget -q --tries=3 --timeout=30 -O /dev/null "$site/dists/$suite/InRelease"; then
 			printf '%s\n' "$site"
 			return
 		fi

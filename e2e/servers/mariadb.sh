@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+#
+# mariadb.sh brings the MariaDB server that tests need, beside what install.sh brings.
+#
+# Below ${TOWLINE_SERVERS:-${XDG_CACHE_HOME:-$HOME/.cache}/towline/servers}/mariadb:
+#
+#   installed      stamp: recipe number and server version; present only when the rest is whole
+#   root/          what mariadbd and its tools need of Debian 12, unpacked and not configured, entered by chroot
+#   root/var/lib/towline/template   an initialised datadir; a server starts from a copy of it
+#
+# The script may be run again at any time, and twice at once, as install.sh. It needs root and apt; without them it
+# says so and ends with 0, and tests that need MariaDB are skipped, or fail where servers are required.
+#
+# Settings: TOWLINE_SERVERS, TOWLINE_DEBIAN_MIRROR as for install.sh
+
+set -euo pipefail
+
+# Raise it when the layout or the template changes: older installs are then replaced.
+readonly RECIPE=1
+readonly RELEASE=bookworm # has MariaDB 10.11
+readonly PACKAGES=mariadb-server-core,mariadb-client-core
+
+exec </dev/null
+# shellcheck source=common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+installed() { [[ -r $HOME_DIR/installed && $(head -n 1 "$HOME_DIR/installed") == "recipe $RECIPE" ]]; }
+
+report() { say "MariaDB is ready in $HOME_DIR ($(sed -n 2p "$HOME_DIR/installed"))"; }
+
+# unpack root mirror: the packages and what they depend on, without running any of their scripts: that takes half of
+# the time and gives no more than a few files, which are made here. It runs as a condition, as make_template.
+unpack() {
+	local root=$1 mirror=$2 deb
+	debootstrap --foreign --variant=minbase --include="$PACKAGES" "$RELEASE" "$root" "$mirror" || return
+	for deb in "$root"/var/cache/apt/archives/*.deb; do
+		dpkg-deb -x "$deb" "$root" || return
+	done
+	printf 'root:x:0:0:root:/root:/bin/sh\n' >"$root/etc/passwd" || return
+	rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/debootstrap "$root"/usr/share/{doc,man,locale}
+}
+
+# make_template root: initialises the template datadir, as mariadb-install-db does. The template has root@'%' without
+# a password, because servers run with skip-name-resolve. It has no time zones by name.
+make_template() {
+	local root=$1 data=$1/var/lib/towline share=$1/usr/share/mysql file
+	mkdir -p "$data/run" "$data/template/mysql" || return
+	{
+		printf '%s;\n' 'CREATE DATABASE IF NOT EXISTS mysql' 'USE mysql'
+		for file in mysql_system_tables mysql_performance_tables mysql_system_tables_data maria_add_gis_sp_bootstrap; do
+			cat "$share/$file.sql" || return
+		done
+		printf '%s;\n' "FLUSH PRIVILEGES" "CREATE OR REPLACE USER root@'%' IDENTIFIED BY ''" \
+			"GRANT ALL PRIVILEGES ON *.* TO root@'%' WITH GRANT OPTION"
+	} >"$data/init.sql"
+	chroot "$root" mariadbd --no-defaults --bootstrap --user=root --datadir=/var/lib/towline/template \
+		--innodb-log-file-size=64M --skip-log-bin <"$data/init.sql" || return
+	rm -f "$data/init.sql"
+}
+
+install_mariadb() {
+	local mirror root=$PARTIAL/root
+	discard "$PARTIAL"
+	discard "$HOME_DIR"
+	if ((EUID != 0)) || ! command -v apt-get >/dev/null; then
+		say "MariaDB cannot be installed (this needs root and apt); tests that need it will not run"
+		return
+	fi
+	ensure_debootstrap
+	fetch_proxy
+	mirror=$(debian_mirror "$RELEASE") ||
+		die "none of the archive sites that apt is configured with has Debian $RELEASE;" \
+			"set TOWLINE_DEBIAN_MIRROR to a Debian mirror and run this again"
+	step "unpack MariaDB from Debian $RELEASE (half a minute, 350 MB)" unpack "$root" "$mirror" ||
+		die "MariaDB of Debian $RELEASE cannot be had; when the mirror is at fault, set TOWLINE_DEBIAN_MIRROR to another"
+	step "initialise the template datadir" make_template "$root"
+	printf 'recipe %s\n%s\n' "$RECIPE" "$(chroot "$root" mariadbd --no-defaults --version)" >"$PARTIAL/installed"
+	sync -f "$PARTIAL"
+	mv -T "$PARTIAL" "$HOME_DIR"
+}
+
+SERVERS=$(servers_dir)
+LOG=$SERVERS/mariadb.log
+HOME_DIR=$SERVERS/mariadb
+PARTIAL=$SERVERS/mariadb.partial
+
+if installed; then
+	report
+	exit 0
+fi
+exec 9>"$SERVERS/mariadb.lock"
+if ! flock -n 9; then
+	say "another install is under way; waiting for it"
+	flock 9
+fi
+if ! installed; then
+	: >"$LOG"
+	install_mariadb
+fi
+if installed; then
+	report
+	say "took $SECONDS s in all"
+fi
