@@ -269,7 +269,7 @@ func runWorker(t testing.TB, r *rig, rec *recording, l connect.Log) {
 		t.Fatal(err)
 	}
 	w := worker.New(slog.New(slog.DiscardHandler), worker.NewMetrics(prometheus.NewRegistry()))
-	if err := w.Add(c); err != nil {
+	if err := w.Add(c, worker.TargetRunning); err != nil {
 		t.Fatal(err)
 	}
 	w.Use(&stopLog{Log: l, head: rec.Head, key: prefix + "pos", stop: cancel, drop: isMem(l)})

@@ -10,6 +10,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,6 +20,7 @@ import (
 	"github.com/towline/towline/connect/config"
 	"github.com/towline/towline/connect/pebblelog"
 	"github.com/towline/towline/connect/rest"
+	"github.com/towline/towline/connect/standalone"
 	"github.com/towline/towline/connect/worker"
 )
 
@@ -41,7 +44,7 @@ func runCommand(ctx context.Context, args []string, out, errOut io.Writer) error
 	var f runFlags
 	fs := flag.NewFlagSet("towline run", flag.ContinueOnError)
 	fs.StringVar(&f.dataDir, "data-dir", "towline-data", "`folder` for topics and positions; made if it is not there")
-	fs.StringVar(&f.listen, "listen", defaultListen, "`address` for status, metrics and health; empty for none")
+	fs.StringVar(&f.listen, "listen", defaultListen, "`address` of the REST API, status, metrics and health; empty for none")
 	fs.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	fs.StringVar(&f.logFormat, "log-format", "text", "text or json")
 	fs.DurationVar(&f.retention, "retention", 7*24*time.Hour, "how long topics keep what all sinks have read; 0 for ever")
@@ -54,7 +57,7 @@ func runCommand(ctx context.Context, args []string, out, errOut io.Writer) error
 	if err != nil {
 		return err
 	}
-	conns, err := loadConnectors(files)
+	conns, err := loadFiles(files)
 	if err != nil {
 		return err
 	}
@@ -76,41 +79,54 @@ func newLogger(f runFlags, w io.Writer) (*slog.Logger, error) {
 	return nil, usageError{fmt.Sprintf("-log-format: %q is neither text nor json", f.logFormat)}
 }
 
-// loadConnectors reads and checks all files, and returns all faults at once.
-func loadConnectors(files []string) ([]*config.Connector, error) {
-	if len(files) == 0 {
+// loadFiles reads and checks all files, and returns all faults at once.
+func loadFiles(paths []string) ([]*config.File, error) {
+	if len(paths) == 0 {
 		return nil, usageError{"name at least one connector file"}
 	}
 	reg := registry()
-	var conns []*config.Connector
+	var files []*config.File
 	var errs []error
-	for _, path := range files {
+	for _, path := range paths {
 		file, err := config.Load(path)
 		if err == nil {
-			var c *config.Connector
-			if c, err = config.Build(reg, file); err == nil {
-				conns = append(conns, c)
+			if _, err = config.Build(reg, file); err == nil {
+				files = append(files, file)
 				continue
 			}
 		}
 		errs = append(errs, err)
 	}
-	return conns, errors.Join(errs...)
+	return files, errors.Join(errs...)
 }
 
-func runConnectors(ctx context.Context, f runFlags, conns []*config.Connector, logger *slog.Logger) (err error) {
-	tuneMemory(len(conns))
+// loadConnectors returns the checked connectors of files.
+func loadConnectors(paths []string) ([]*config.Connector, error) {
+	files, err := loadFiles(paths)
+	if err != nil {
+		return nil, err
+	}
+	reg := registry()
+	conns := make([]*config.Connector, len(files))
+	for i, f := range files {
+		if conns[i], err = config.Build(reg, f); err != nil {
+			return nil, err
+		}
+	}
+	return conns, nil
+}
+
+func runConnectors(ctx context.Context, f runFlags, files []*config.File, logger *slog.Logger) (err error) {
+	tuneMemory(len(files))
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	w := worker.New(logger, worker.NewMetrics(reg))
-	for _, c := range conns {
-		if err := w.Add(c); err != nil {
-			return err
-		}
-	}
+	var address atomic.Pointer[string] // where this process is reached
+	address.Store(&f.listen)
+	h := standalone.New(standalone.Options{Registry: registry(), Worker: w, Logger: logger, WorkerID: func() string { return *address.Load() }})
 	openLog := func() (*pebblelog.Log, error) {
 		log, err := pebblelog.Open(pebblelog.Options{Dir: f.dataDir, Retention: f.retention, RetentionBytes: f.retentionBytes,
-			Protect: w.Protect, Logger: logger})
+			Protect: h.Protect, Logger: logger})
 		if err == nil {
 			w.Use(log)
 		}
@@ -120,7 +136,11 @@ func runConnectors(ctx context.Context, f runFlags, conns []*config.Connector, l
 	if err != nil {
 		return envError{err}
 	}
-	stopServing, err := serve(ctx, f, w, reg, logger)
+	if err := h.Load(ctx, files); err != nil {
+		return errors.Join(err, log.Close())
+	}
+	handler := rest.New(rest.Options{Herder: h, Registry: registry(), Metrics: reg, Logger: logger, Version: version, Commit: commit()})
+	stopServing, err := serve(ctx, f, handler, &address, logger)
 	if err != nil {
 		return errors.Join(err, log.Close())
 	}
@@ -128,7 +148,7 @@ func runConnectors(ctx context.Context, f runFlags, conns []*config.Connector, l
 	mctx, stopMinding := context.WithCancel(ctx)
 	defer stopMinding()
 	go giveMemoryBack(mctx, w)
-	logger.Info("towline runs", "version", version, "data-dir", f.dataDir, "connectors", len(conns))
+	logger.Info("towline runs", "version", version, "data-dir", f.dataDir, "connectors", len(files))
 	for {
 		err = errors.Join(runOver(ctx, w, log), log.Close())
 		if fault := log.Err(); fault == nil || ctx.Err() != nil {
@@ -185,8 +205,20 @@ func reopen(ctx context.Context, open func() (*pebblelog.Log, error), logger *sl
 	}
 }
 
+// commit returns the commit that the program was built from.
+func commit() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				return s.Value
+			}
+		}
+	}
+	return "unknown"
+}
+
 // serve starts the HTTP side, if it is wanted.
-func serve(ctx context.Context, f runFlags, w *worker.Worker, reg *prometheus.Registry, logger *slog.Logger) (stop func(), err error) {
+func serve(ctx context.Context, f runFlags, h *rest.Handler, address *atomic.Pointer[string], logger *slog.Logger) (stop func(), err error) {
 	if f.listen == "" {
 		return func() {}, nil
 	}
@@ -194,8 +226,10 @@ func serve(ctx context.Context, f runFlags, w *worker.Worker, reg *prometheus.Re
 	if err != nil {
 		return nil, envError{fmt.Errorf("cannot listen for status and metrics: %w; choose another address with -listen, or none with -listen ''", err)}
 	}
+	at := l.Addr().String()
+	address.Store(&at)
 	path := filepath.Join(f.dataDir, addressFile)
-	if err := os.WriteFile(path, []byte(l.Addr().String()+"\n"), 0o644); err != nil {
+	if err := os.WriteFile(path, []byte(at+"\n"), 0o644); err != nil {
 		l.Close()
 		return nil, envError{err}
 	}
@@ -203,11 +237,11 @@ func serve(ctx context.Context, f runFlags, w *worker.Worker, reg *prometheus.Re
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := rest.Serve(ctx, l, rest.Handler(w, reg, version)); err != nil {
+		if err := rest.Serve(ctx, l, h); err != nil {
 			logger.Error("status and metrics are not served any more", "error", err)
 		}
 	}()
-	logger.Info("status and metrics", "url", "http://"+l.Addr().String())
+	logger.Info("status and metrics", "url", "http://"+at)
 	return func() {
 		cancel()
 		<-done

@@ -56,17 +56,23 @@ type builder struct {
 	faults []connect.Fault
 	known  []string
 	public map[string]string
+	// settings are the single options that were looked for, in order.
+	settings []Setting
 }
 
 // Build checks f against the plug-ins of reg.
 func Build(reg *Registry, f *File) (*Connector, error) {
-	b := &builder{reg: reg, raw: maps.Clone(f.Config), used: map[string]bool{}, public: map[string]string{}}
-	c := b.connector(f.Name)
+	c, b := take(reg, f)
 	b.unknownKeys(c.Plugin.Explain)
 	if len(b.faults) > 0 {
 		return nil, &connect.ConfigError{Name: f.Name, Faults: b.faults}
 	}
 	return c, nil
+}
+
+func take(reg *Registry, f *File) (*Connector, *builder) {
+	b := &builder{reg: reg, raw: maps.Clone(f.Config), used: map[string]bool{}, public: map[string]string{}}
+	return b.connector(f.Name), b
 }
 
 func (b *builder) fault(key, format string, args ...any) {
@@ -90,13 +96,7 @@ func (b *builder) connector(name string) *Connector {
 		b.takeAll()
 		return c
 	}
-	options := slices.Concat(Common(), c.Plugin.Options)
-	if c.IsSource() {
-		options = slices.Concat(options, SourceOnly())
-	} else {
-		options = slices.Concat(options, SinkOnly())
-	}
-	c.Config = b.options(name, "", options)
+	c.Config = b.options(name, "", OptionsOf(&c.Plugin))
 	b.rules(c)
 	b.shared(c.Config.String("value.converter"))
 	c.Converter = b.part(b.reg.Converters, "converter", "value.converter", c.Config.String("value.converter"), "value.converter.")
@@ -223,6 +223,7 @@ func (b *builder) options(name, prefix string, options []connect.Option) connect
 			b.family(prefix, o, values)
 			continue
 		}
+		b.settings = append(b.settings, Setting{Key: prefix + o.Name, Option: o})
 		key, value, ok := b.find(prefix, o)
 		if !ok {
 			if o.Required {

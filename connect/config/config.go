@@ -67,7 +67,7 @@ func Parse(data []byte) (*File, error) {
 	}
 	f := &File{Name: strings.TrimSpace(raw.Name), Config: make(map[string]string, len(raw.Config))}
 	for key, v := range raw.Config {
-		text, err := scalar(v)
+		text, err := Scalar(v)
 		if err != nil {
 			return nil, fmt.Errorf("key %q: %w", key, err)
 		}
@@ -83,7 +83,8 @@ func Parse(data []byte) (*File, error) {
 	return f, nil
 }
 
-func scalar(v json.RawMessage) (string, error) {
+// Scalar returns a JSON text, number or boolean as a text.
+func Scalar(v json.RawMessage) (string, error) {
 	switch {
 	case len(v) == 0 || string(v) == "null":
 		return "", fmt.Errorf("null is not a value; leave the key out")

@@ -2,7 +2,7 @@ package rest
 
 import (
 	"context"
-	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -19,6 +19,7 @@ import (
 	"github.com/towline/towline/connect/config"
 	"github.com/towline/towline/connect/frame"
 	"github.com/towline/towline/connect/memlog"
+	"github.com/towline/towline/connect/standalone"
 	"github.com/towline/towline/connect/worker"
 	"github.com/towline/towline/offsets"
 )
@@ -33,118 +34,136 @@ func (silent) Read(ctx context.Context, _ *connect.Batch) error {
 	<-ctx.Done()
 	return ctx.Err()
 }
-func (silent) Commit(context.Context, offsets.Position) error       { return nil }
-func (silent) Head(context.Context) (offsets.Position, error)       { return offsets.Position{1}, nil }
-func (silent) Close() error                                         { return nil }
-func covers(pos, head offsets.Position) bool                        { return len(pos) > 0 }
-func newSilent(connect.Config, connect.Env) (connect.Source, error) { return silent{}, nil }
+func (silent) Commit(context.Context, offsets.Position) error { return nil }
+func (silent) Head(context.Context) (offsets.Position, error) { return offsets.Position{1}, nil }
+func (silent) Close() error                                   { return nil }
+
+// void is a sink that drops all, or refuses to.
+type void struct{ refuses bool }
+
+func (v void) Open(context.Context) ([]offsets.Entry, error) {
+	if v.refuses {
+		return nil, connect.Permanent(fmt.Errorf("the target says no"))
+	}
+	return nil, nil
+}
+func (void) Write(context.Context, *connect.Batch) error { return nil }
+func (void) Close() error                                { return nil }
+
 func registry() *config.Registry {
-	return &config.Registry{Connectors: []connect.Plugin{{Name: "silent", Source: newSilent, Covers: covers}}, Converters: []connect.Plugin{frame.Plugin()}}
+	return &config.Registry{
+		Connectors: []connect.Plugin{
+			{Name: "silent", Aliases: []string{"org.example.SilentConnector"}, Doc: "Says nothing.",
+				Options: []connect.Option{
+					{Name: "secret", Type: connect.TypePassword, Importance: connect.High, Group: "Silence", Doc: "What is not said."},
+					{Name: "depth", Type: connect.TypeInt, Default: "7", Min: 1, Max: 9, Doc: "How deep it is."}},
+				Source: func(connect.Config, connect.Env) (connect.Source, error) { return silent{}, nil },
+				Covers: func(pos, head offsets.Position) bool { return len(pos) > 0 }},
+			{Name: "void", Options: []connect.Option{{Name: "refuses", Type: connect.TypeBoolean, Default: "false"}},
+				Sink: func(cfg connect.Config, _ connect.Env) (connect.Sink, error) { return void{cfg.Bool("refuses")}, nil }},
+		},
+		Converters: []connect.Plugin{frame.Plugin()},
+	}
 }
 
-func serve(t *testing.T) *httptest.Server {
+// rig is a worker with its HTTP side.
+type rig struct {
+	handler *Handler
+	herder  *standalone.Herder
+}
+
+func newRig(t *testing.T, files ...*config.File) *rig {
 	reg := prometheus.NewRegistry()
-	w := worker.New(slog.New(slog.DiscardHandler), worker.NewMetrics(reg))
+	logger := slog.New(slog.DiscardHandler)
+	w := worker.New(logger, worker.NewMetrics(reg))
 	log := memlog.New()
 	w.Use(log)
-	c, err := config.Build(registry(), &config.File{Name: "quiet", Config: map[string]string{"connector.class": "silent"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Add(c); err != nil {
+	h := standalone.New(standalone.Options{Registry: registry(), Worker: w, Logger: logger, WorkerID: func() string { return "here:8083" }})
+	if err := h.Load(t.Context(), files); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- w.Run(ctx) }()
-	srv := httptest.NewServer(Handler(w, reg, "v1"))
+	go func() { done <- w.Stay(ctx) }()
 	t.Cleanup(func() {
-		srv.Close()
 		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		<-done
 		log.Close()
 	})
-	return srv
+	return &rig{New(Options{Herder: h, Registry: registry(), Metrics: reg, Logger: logger, Version: "v1", Commit: "c0ffee"}), h}
 }
 
-func get(t *testing.T, url string) (int, string) {
+// quiet is a connector that a file gives.
+func quiet() *config.File {
+	return &config.File{Name: "quiet", Path: "quiet.json", Config: map[string]string{"connector.class": "silent"}}
+}
+
+// ask sends a request as from this machine, and returns the answer.
+func (r *rig) ask(method, path, kind, body string) *httptest.ResponseRecorder {
+	return r.askBy("127.0.0.1:8083", method, path, kind, body, nil)
+}
+
+func (r *rig) askBy(addr, method, path, kind, body string, header http.Header) *httptest.ResponseRecorder {
+	req := httptest.NewRequest(method, "http://"+addr+path, strings.NewReader(body))
+	for k, v := range header {
+		req.Header[k] = v
+	}
+	if kind != "" {
+		req.Header.Set("Content-Type", kind)
+	}
+	if host := header.Get("Host"); host != "" {
+		req.Host = host
+	}
+	rw := httptest.NewRecorder()
+	at, err := net.ResolveTCPAddr("tcp", addr)
+	if err != nil {
+		panic(err)
+	}
+	r.handler.on(at).ServeHTTP(rw, req)
+	return rw
+}
+
+// await asks until the answer has text in it.
+func (r *rig) await(t *testing.T, path, text string) {
 	t.Helper()
-	resp, err := http.Get(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, string(b)
-}
-
-func TestRoutes(t *testing.T) {
-	srv := serve(t)
-	for deadline := time.Now().Add(time.Minute); ; { // until the task runs
-		_, body := get(t, srv.URL+"/v1/status")
-		if strings.Contains(body, "RUNNING") {
-			break
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		body := r.ask("GET", path, "", "").Body.String()
+		if strings.Contains(body, text) {
+			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("the task does not run: %s", body)
+			t.Fatalf("%s says %s and never %s", path, body, text)
 		}
 	}
+}
+
+func TestOwnRoutes(t *testing.T) {
+	r := newRig(t, quiet())
+	r.await(t, "/v1/status", "RUNNING")
 	for _, c := range []struct {
 		path string
 		code int
 		want string
 	}{
-		{"/", 200, `{"version":"v1"}`},
-		{"/health", 200, `"status":"healthy"`},
 		{"/metrics", 200, `towline_task_starts_total{connector="quiet",task="0"} 1`},
 		{"/metrics", 200, `towline_queue_capacity_units{connector="quiet",task="0"} 16`},
 		{"/v1/status", 200, `"waiting":"source quiet-0 has not read all yet"`},
 		{"/v1/status?wait=100ms", 504, "not all has arrived within 100ms"},
+		{"/v1/status?wait=1ms", 504, `{"error_code":504,"message":"not all`},
 		{"/v1/status?wait=soon", 400, "wait=soon is not a duration"},
 		{"/v1/status?wait=-1s", 400, "is not a duration"},
-		{"/nowhere", 404, ""},
 	} {
-		code, body := get(t, srv.URL+c.path)
-		if code != c.code || !strings.Contains(body, c.want) {
-			t.Errorf("%s: %d %s, want %d with %s", c.path, code, body, c.code, c.want)
+		a := r.ask("GET", c.path, "", "")
+		if a.Code != c.code || !strings.Contains(a.Body.String(), c.want) {
+			t.Errorf("%s: %d %s, want %d with %s", c.path, a.Code, a.Body, c.code, c.want)
 		}
 	}
-	_, body := get(t, srv.URL+"/v1/status?wait=1ms")
-	var e struct {
-		Code    int `json:"error_code"`
-		Message string
-	}
-	if json.Unmarshal([]byte(body), &e) != nil || e.Code != 504 || e.Message == "" {
-		t.Errorf("the error is %s", body)
-	}
-	http.DefaultClient.CloseIdleConnections()
-}
-
-func TestServeStops(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- Serve(ctx, l, http.NotFoundHandler()) }()
-	get(t, "http://"+l.Addr().String()+"/")
-	cancel()
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	http.DefaultClient.CloseIdleConnections()
 }
 
 // Whatever is wrong with a signal is said, and no page of a browser can send
 // one.
 func TestSignalsThatAreRefused(t *testing.T) {
-	srv := serve(t)
+	r := newRig(t, quiet())
 	for _, c := range []struct {
 		kind, query, body string
 		code              int
@@ -153,16 +172,66 @@ func TestSignalsThatAreRefused(t *testing.T) {
 		{"text/plain", "", `{"type": "pause-snapshot"}`, http.StatusUnsupportedMediaType, "application/json"},
 		{"application/json", "", `{"kind": "x"}`, http.StatusBadRequest, "a signal is"},
 		{"application/json", "?connector=nix", `{"type": "x"}`, http.StatusBadRequest, "there are: quiet"},
-		{"application/json", "", `{"type": "x"}`, http.StatusBadRequest, "takes no signals"},
 	} {
-		resp, err := http.Post(srv.URL+"/v1/signals"+c.query, c.kind, strings.NewReader(c.body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		if err != nil || resp.StatusCode != c.code || !strings.Contains(string(b), c.says) {
-			t.Errorf("%s %s: %d %s, want %d and %q", c.kind, c.body, resp.StatusCode, b, c.code, c.says)
+		a := r.ask("POST", "/v1/signals"+c.query, c.kind, c.body)
+		if a.Code != c.code || !strings.Contains(a.Body.String(), c.says) {
+			t.Errorf("%s %s: %d %s, want %d and %q", c.kind, c.body, a.Code, a.Body, c.code, c.says)
 		}
 	}
+	r.await(t, "/v1/status", "RUNNING")
+	if a := r.ask("POST", "/v1/signals", "application/json", `{"type": "x"}`); a.Code != 400 || !strings.Contains(a.Body.String(), "takes no signals") {
+		t.Errorf("%d %s", a.Code, a.Body)
+	}
+}
+
+// What changes something is not taken from other machines, from pages of other
+// sites, or under the name of one that points here.
+func TestWhoMayChange(t *testing.T) {
+	r := newRig(t)
+	header := func(k, v string) http.Header { return http.Header{k: {v}} }
+	const body = `{"name": "a", "config": {"connector.class": "silent"}}`
+	for _, c := range []struct {
+		what, addr, method, path string
+		header                   http.Header
+		code                     int
+	}{
+		{"a page of another site", "127.0.0.1:80", "POST", "/connectors", header("Origin", "http://elsewhere.example"), 403},
+		{"a page of another site", "127.0.0.1:80", "POST", "/connectors/a/restart", header("Sec-Fetch-Site", "cross-site"), 403},
+		{"a name that points here", "127.0.0.1:80", "GET", "/connectors", header("Host", "elsewhere.example"), 403},
+		{"another machine", "192.0.2.1:80", "POST", "/connectors", nil, 403},
+		{"another machine", "192.0.2.1:80", "PUT", "/connectors/a/pause", nil, 403},
+		{"another machine that reads", "192.0.2.1:80", "GET", "/connectors", nil, 200},
+		{"another machine that validates", "192.0.2.1:80", "PUT", "/connector-plugins/silent/config/validate", nil, 403},
+		{"this machine", "127.0.0.1:80", "GET", "/connectors", header("Host", "localhost:80"), 200},
+		{"this machine", "[::1]:80", "POST", "/connectors", header("Host", "[::1]:80"), 201},
+	} {
+		if a := r.askBy(c.addr, c.method, c.path, "application/json", body, c.header); a.Code != c.code {
+			t.Errorf("%s: %s %s: %d %s, want %d", c.what, c.method, c.path, a.Code, a.Body, c.code)
+		}
+	}
+}
+
+func TestServeStops(t *testing.T) {
+	r := newRig(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- Serve(ctx, l, r.handler) }()
+	resp, err := http.Get("http://" + l.Addr().String() + "/connectors/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if err != nil || string(body) != "[]\n" {
+		t.Errorf("%s, %v", body, err)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	http.DefaultClient.CloseIdleConnections()
 }

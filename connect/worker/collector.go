@@ -47,10 +47,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), collectTimeout)
 	defer cancel()
-	c.w.mu.Lock()
-	tasks := c.w.tasks
-	c.w.mu.Unlock()
-	for _, s := range tasks {
+	for _, s := range c.w.all() {
 		show := func(d *prometheus.Desc, v float64, labels ...string) {
 			ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, append([]string{s.id.connector, itoa(s.id.task)}, labels...)...)
 		}
@@ -59,7 +56,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		show(c.capacity, float64(size))
 		c.stages(s, ch)
 		if !s.conn.IsSource() {
-			if c.w.theLog() != nil {
+			if c.w.Log() != nil {
 				show(c.behind, float64(c.w.connectorStatus(ctx, s).LagMessages))
 			}
 			continue

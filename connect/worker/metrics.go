@@ -60,6 +60,29 @@ func (m *Metrics) tableState(id taskID, before, now connect.TableState) {
 	m.tables.WithLabelValues(id.connector, itoa(id.task), string(now)).Inc()
 }
 
+// forget drops numbers of a task that has left.
+func (m *Metrics) forget(id taskID, what forgetting) {
+	if what == forgetNothing {
+		return
+	}
+	of := prometheus.Labels{"connector": id.connector, "task": itoa(id.task)}
+	m.tables.DeletePartialMatch(of)
+	if what == forgetTables {
+		return
+	}
+	for _, c := range []*prometheus.CounterVec{m.records, m.bytes, m.dead, m.dropped, m.starts} {
+		c.DeletePartialMatch(of)
+	}
+	m.lag.DeletePartialMatch(of)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, g := range m.gauges {
+		if g != nil {
+			g.DeletePartialMatch(of)
+		}
+	}
+}
+
 // gauge sets a gauge that a plug-in has made up. labels are pairs; a name has
 // the same label names each time.
 func (m *Metrics) gauge(id taskID, name string, value float64, labels ...string) {

@@ -4,10 +4,7 @@ package worker
 // needed by a sink of this worker, for a log's retention. ok is false when no
 // sink reads the topic.
 func (w *Worker) Protect(topic string, num int32) (offset int64, ok bool) {
-	w.mu.Lock()
-	tasks := w.tasks
-	w.mu.Unlock()
-	for _, s := range tasks {
+	for _, s := range w.all() {
 		if s.conn.IsSource() || !s.wanter()(topic) {
 			continue
 		}

@@ -13,7 +13,7 @@ import (
 func (w *Worker) Signal(ctx context.Context, connector string, s connect.Signal) ([]string, error) {
 	var found []*supervisor
 	var names []string
-	for _, t := range w.tasks {
+	for _, t := range w.all() {
 		if !t.conn.IsSource() {
 			continue
 		}

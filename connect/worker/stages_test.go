@@ -135,7 +135,7 @@ func TestStatusNamesTheLimit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := w.Add(c); err != nil {
+		if err := w.Add(c, TargetRunning); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -47,7 +47,7 @@ func (w *Worker) Status(ctx context.Context) Status {
 	goal := w.goal(ctx)
 	st.Waiting = w.waitingFor(ctx, goal, true)
 	st.Arrived = st.Waiting == ""
-	for _, s := range w.tasks {
+	for _, s := range w.all() {
 		st.add(s, w.connectorStatus(ctx, s))
 	}
 	return st
@@ -82,7 +82,7 @@ func (w *Worker) connectorStatus(ctx context.Context, s *supervisor) ConnectorSt
 		return c
 	}
 	for p, m := range marks {
-		if _, end, err := w.theLog().Bounds(ctx, p.topic, p.num); err == nil {
+		if _, end, err := w.Log().Bounds(ctx, p.topic, p.num); err == nil {
 			c.LagMessages += max(0, end-m.Offset)
 		}
 	}
@@ -110,7 +110,7 @@ type goal struct {
 
 func (w *Worker) goal(ctx context.Context) goal {
 	g := goal{heads: map[taskID]offsets.Position{}, errs: map[taskID]error{}}
-	for _, s := range w.tasks {
+	for _, s := range w.all() {
 		if !s.conn.IsSource() {
 			continue
 		}
@@ -163,7 +163,7 @@ func (w *Worker) Wait(ctx context.Context) error {
 }
 
 func (w *Worker) givenUp() error {
-	for _, s := range w.tasks {
+	for _, s := range w.all() {
 		if st := s.status(); st.State == StateFailed {
 			return fmt.Errorf("task %s has failed: %s", s.id, st.Trace)
 		}
@@ -174,7 +174,7 @@ func (w *Worker) givenUp() error {
 // waitingFor says what is still to come until all of g is in all targets, or
 // "". A table that is stopped is not waited for; with stopped it is named.
 func (w *Worker) waitingFor(ctx context.Context, g goal, stopped bool) string {
-	for _, s := range w.tasks {
+	for _, s := range w.all() {
 		if !s.conn.IsSource() {
 			continue
 		}
@@ -198,11 +198,11 @@ func (w *Worker) waitingFor(ctx context.Context, g goal, stopped bool) string {
 }
 
 func (w *Worker) sinksBehind(ctx context.Context) string {
-	topics, err := w.theLog().Topics(ctx)
+	topics, err := w.Log().Topics(ctx)
 	if err != nil {
 		return "list topics: " + err.Error()
 	}
-	for _, s := range w.tasks {
+	for _, s := range w.all() {
 		if s.conn.IsSource() {
 			continue
 		}
@@ -216,7 +216,7 @@ func (w *Worker) sinksBehind(ctx context.Context) string {
 				continue
 			}
 			for i := range n {
-				first, end, err := w.theLog().Bounds(ctx, topic, i)
+				first, end, err := w.Log().Bounds(ctx, topic, i)
 				if err != nil {
 					return fmt.Sprintf("sink %s: %v", s.id, err)
 				}

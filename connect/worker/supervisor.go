@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/towline/towline/connect"
@@ -26,11 +27,14 @@ const (
 	StateRestarting State = "RESTARTING" // failed, and waits for its next attempt
 	StateFailed     State = "FAILED"     // given up
 	StateStopped    State = "STOPPED"    // ended without a fault
+	StatePaused     State = "PAUSED"     // an operator wants it to rest
 )
 
 const firstPause = 300 * time.Millisecond
 
-// supervisor runs one task, and starts it anew when it fails.
+// supervisor runs one task while it is wanted, and starts it anew when it
+// fails. What it runs never changes: another configuration has another
+// supervisor, which waits until the one before has left.
 type supervisor struct {
 	id     taskID
 	worker *Worker
@@ -40,7 +44,17 @@ type supervisor struct {
 	meter  *meter
 	prog   *progress
 
+	// after is what must have left before the first attempt; left is closed
+	// when this one has. Both are set before it is launched.
+	after []<-chan struct{}
+	left  chan struct{}
+	// over: it is wanted, and has ended by itself.
+	over atomic.Bool
+
 	mu       sync.Mutex
+	want     want
+	idle     bool          // it runs nothing, and begins nothing before it looks at want
+	changed  chan struct{} // closed and made anew with want
 	state    State
 	trace    string
 	attempts int
@@ -55,9 +69,9 @@ type TaskStatus struct {
 	Attempts int    `json:"attempts,omitempty"` // failed ones since it last got on
 }
 
-func newSupervisor(id taskID, w *Worker, c *config.Connector, cfg connect.Config, logger *slog.Logger) *supervisor {
-	return &supervisor{id: id, worker: w, conn: c, cfg: cfg, logger: logger, state: StateUnassigned,
-		meter: newMeter(w.metrics, id), prog: newProgress()}
+func newSupervisor(id taskID, w *Worker, c *config.Connector, cfg connect.Config) *supervisor {
+	return &supervisor{id: id, worker: w, conn: c, cfg: cfg, logger: w.logger.With("connector", id.connector, "task", id.task),
+		state: StateUnassigned, idle: true, changed: make(chan struct{}), meter: newMeter(w.metrics, id), prog: newProgress()}
 }
 
 func (s *supervisor) status() TaskStatus {
@@ -70,6 +84,115 @@ func (s *supervisor) set(state State, trace string, attempts int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.state, s.trace, s.attempts = state, trace, attempts
+}
+
+// want is what is wanted of a task.
+type want struct {
+	target Target
+	gone   bool // it is not wanted any more at all
+	forget forgetting
+}
+
+// forgetting is which numbers of a task that has left are dropped.
+type forgetting int
+
+const (
+	forgetNothing forgetting = iota
+	forgetTables             // others will report them anew
+	forgetAll
+)
+
+// wanted returns what is wanted now, and a channel that is closed when that
+// changes.
+func (s *supervisor) wanted() (want, <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.idle = s.want.gone || s.want.target != TargetRunning
+	return s.want, s.changed
+}
+
+// resting reports whether it runs nothing, and will not as long as nothing
+// else is wanted.
+func (s *supervisor) resting() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.idle
+}
+
+// leave ends what began with launch.
+func (s *supervisor) leave() {
+	s.mu.Lock()
+	s.idle = true
+	forget := s.want.forget
+	s.mu.Unlock()
+	s.worker.metrics.forget(s.id, forget)
+	close(s.left)
+}
+
+// ask says what is wanted from now on. It does not wait for it.
+func (s *supervisor) ask(w want) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.want == w {
+		return
+	}
+	s.want = w
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// supervise does what is wanted until ctx ends or nothing is wanted any more.
+func (s *supervisor) supervise(ctx context.Context) {
+	defer s.leave()
+	for _, before := range s.after { // they leave for the same reasons
+		<-before
+	}
+	for ctx.Err() == nil {
+		want, changed := s.wanted()
+		switch {
+		case want.gone:
+			return
+		case want.target == TargetRunning:
+			if s.runWhile(ctx, changed); ctx.Err() != nil {
+				return
+			}
+			select {
+			case <-changed:
+				continue
+			default: // it has ended by itself
+			}
+			s.over.Store(true)
+			s.worker.tell()
+		case want.target == TargetPaused:
+			s.set(StatePaused, "", 0)
+		default:
+			s.set(StateStopped, "", 0)
+		}
+		select {
+		case <-changed:
+			s.over.Store(false)
+		case <-ctx.Done():
+		}
+	}
+}
+
+// runWhile runs the task until ctx ends, something else is wanted, or it ends
+// by itself.
+func (s *supervisor) runWhile(ctx context.Context, changed <-chan struct{}) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan struct{})
+	defer func() { <-done }()
+	defer cancel()
+	go func() {
+		defer close(done)
+		select {
+		case <-changed:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	s.run(ctx)
 }
 
 // run starts the task until ctx ends, it ends by itself, or it is given up.
@@ -142,14 +265,14 @@ func (s *supervisor) build() (connect.Task, error) {
 			return nil, err
 		}
 		s.setSource(src)
-		return &sourceTask{id: s.id, source: src, chain: ch, converter: conv, log: s.worker.theLog(), dead: dead,
+		return &sourceTask{id: s.id, source: src, chain: ch, converter: conv, log: s.worker.Log(), dead: dead,
 			partitions: int32(s.cfg.Int("topic.creation.default.partitions")), meter: s.meter, progress: s.prog}, nil
 	}
 	return s.sinkTask(ch, conv, dead)
 }
 
 func (s *supervisor) sinkTask(ch *chain, conv connect.Converter, dead *deadLetters) (connect.Task, error) {
-	t := &sinkTask{id: s.id, chain: ch, converter: conv, log: s.worker.theLog(), dead: dead, wants: s.wanter(),
+	t := &sinkTask{id: s.id, chain: ch, converter: conv, log: s.worker.Log(), dead: dead, wants: s.wanter(),
 		meter: s.meter, progress: s.prog, lanes: int(s.cfg.Int("lanes")),
 		whole: strings.EqualFold(s.cfg.String("transaction.mode"), "source")}
 	if t.lanes == 0 {
@@ -182,7 +305,7 @@ func (s *supervisor) deadLetters(env connect.Env) (*deadLetters, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &deadLetters{id: s.id, topic: s.cfg.String("errors.deadletterqueue.topic.name"), log: s.worker.theLog(), meter: s.meter, converter: conv,
+	d := &deadLetters{id: s.id, topic: s.cfg.String("errors.deadletterqueue.topic.name"), log: s.worker.Log(), meter: s.meter, converter: conv,
 		headers: s.cfg.Bool("errors.deadletterqueue.context.headers.enable")}
 	if s.cfg.Bool("errors.log.enable") {
 		d.logger = s.logger

@@ -5,29 +5,35 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/towline/towline/connect"
-	"github.com/towline/towline/connect/config"
 )
 
 // DrainTimeout is how long a stopping task may take to finish what it read.
 const DrainTimeout = 20 * time.Second
 
-// Worker runs the tasks of a set of connectors over one log.
+// Worker runs the tasks of a set of connectors over one log. Safe for
+// concurrent use: connectors come, change and go while it runs; see change.go.
 type Worker struct {
 	logger  *slog.Logger
 	metrics *Metrics
 
-	mu    sync.Mutex
-	log   connect.Log
-	tasks []*supervisor // in order of Add; fixed once Run has begun
+	mu      sync.Mutex
+	log     connect.Log
+	tasks   []*supervisor // of one connector side by side; replaced and never changed
+	leaving []*supervisor // of connectors that were removed, which may not have ended yet
+	// launch starts what supervises a task; nil while Run does not run.
+	launch func(*supervisor)
+	// ended is closed and made anew when a task has ended by itself.
+	ended chan struct{}
 }
 
 // New returns a Worker without connectors and without a log.
 func New(logger *slog.Logger, metrics *Metrics) *Worker {
-	w := &Worker{logger: logger, metrics: metrics}
+	w := &Worker{logger: logger, metrics: metrics, ended: make(chan struct{})}
 	metrics.reg.MustRegister(newCollector(w))
 	return w
 }
@@ -40,64 +46,90 @@ func (w *Worker) Use(log connect.Log) {
 	w.log = log
 }
 
-// theLog returns the log in use.
-func (w *Worker) theLog() connect.Log {
+// Log returns the log in use; nil if there is none yet.
+func (w *Worker) Log() connect.Log {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.log
 }
 
-// Add plans the tasks of a connector. Connectors must have different names.
-func (w *Worker) Add(c *config.Connector) error {
+// all returns the tasks there are.
+func (w *Worker) all() []*supervisor {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, s := range w.tasks {
-		if s.id.connector == c.Name {
-			return &connect.ConfigError{Name: c.Name, Faults: []connect.Fault{{Key: "name", Text: "two connectors have this name"}}}
-		}
-	}
-	configs := []connect.Config{c.Config}
-	if c.Plugin.Split != nil {
-		var err error
-		if configs, err = c.Plugin.Split(c.Config, int(c.Config.Int("tasks.max"))); err != nil {
-			return fmt.Errorf("worker: split %s into tasks: %w", c.Name, err)
-		}
-	}
-	for i, cfg := range configs {
-		id := taskID{connector: c.Name, task: i}
-		logger := w.logger.With("connector", c.Name, "task", i)
-		w.tasks = append(w.tasks, newSupervisor(id, w, c, cfg, logger))
-	}
-	return nil
+	return w.tasks
 }
 
 // Handled returns how many records all tasks have read and written so far.
 func (w *Worker) Handled() int64 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	var n int64
-	for _, s := range w.tasks {
+	for _, s := range w.all() {
 		t := s.meter.totals()
 		n += t.Read + t.Written
 	}
 	return n
 }
 
-// Run runs all tasks until ctx ends or every task has ended, and returns
-// their failures. It may be called again.
-func (w *Worker) Run(ctx context.Context) error {
+// Run runs all tasks until ctx ends or every task has ended by itself, and
+// returns their failures. It may be called again.
+func (w *Worker) Run(ctx context.Context) error { return w.run(ctx, false) }
+
+// Stay runs as Run does, but until ctx ends: tasks may come, or be restarted.
+func (w *Worker) Stay(ctx context.Context) error { return w.run(ctx, true) }
+
+func (w *Worker) run(ctx context.Context, stay bool) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	var wg sync.WaitGroup
-	for _, s := range w.tasks {
-		wg.Go(func() { s.run(ctx) })
+	w.mu.Lock()
+	w.launch = func(s *supervisor) {
+		s.left = make(chan struct{})
+		wg.Go(func() { s.supervise(ctx) })
 	}
+	for _, s := range w.tasks {
+		s.after = nil // whatever it was, it has ended
+		w.launch(s)
+	}
+	w.mu.Unlock()
+	w.await(ctx, stay)
+	w.mu.Lock()
+	w.launch = nil // before the wait: none comes to the group any more
+	w.mu.Unlock()
+	cancel()
 	wg.Wait()
 	var errs []error
-	for _, s := range w.tasks {
+	for _, s := range w.all() {
 		if st := s.status(); st.State == StateFailed {
 			errs = append(errs, fmt.Errorf("%s: %s", s.id, st.Trace))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// await returns when ctx ends or, unless it is to stay, all tasks have ended
+// by themselves.
+func (w *Worker) await(ctx context.Context, stay bool) {
+	for {
+		w.mu.Lock()
+		ended, tasks := w.ended, w.tasks
+		w.mu.Unlock()
+		if !stay && !slices.ContainsFunc(tasks, func(s *supervisor) bool { return !s.over.Load() }) {
+			return
+		}
+		select {
+		case <-ended:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// tell says that a task has ended by itself.
+func (w *Worker) tell() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	close(w.ended)
+	w.ended = make(chan struct{})
 }
 
 // taskID names a task.

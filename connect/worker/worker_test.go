@@ -283,7 +283,7 @@ func (g *rig) worker(sink map[string]string) *Worker {
 		if err != nil {
 			g.t.Fatal(err)
 		}
-		if err := w.Add(c); err != nil {
+		if err := w.Add(c, TargetRunning); err != nil {
 			g.t.Fatal(err)
 		}
 	}
@@ -514,7 +514,7 @@ func TestFailedTaskLeavesOthersAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Add(c); err != nil {
+	if err := w.Add(c, TargetRunning); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

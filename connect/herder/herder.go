@@ -1,0 +1,147 @@
+// Package herder is the contract between who manages connectors and who asks
+// for it: what Kafka Connect calls by that name. The REST API knows connectors
+// through a Herder only, whether they run in this process or on many machines.
+//
+// # Order and durability
+//
+// Changes of one connector take effect in the order in which their calls
+// return. What a call returned nil for is durable: it holds after a crash. The
+// tasks follow in their own time; Status shows what they do.
+//
+// # Configurations
+//
+// A configuration goes in as its user wrote it, and comes out with references
+// unresolved and secrets hidden (connect.Hidden). Where a hidden value comes
+// back in, it stands for the one that is kept; see Unhide.
+//
+// # Errors
+//
+// A fault of the caller is an *Error, which says in its Kind what it is. All
+// others mean that nothing is known of the change.
+//
+// A Herder is safe for concurrent use.
+package herder
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/towline/towline/connect"
+	"github.com/towline/towline/connect/worker"
+)
+
+// Herder manages connectors.
+type Herder interface {
+	Connectors
+	Control
+	// Cluster says which cluster this is.
+	Cluster(ctx context.Context) (Cluster, error)
+	// Health returns nil once requests can be answered; ErrStarting before
+	// that; and any other error if they cannot be any more.
+	Health(ctx context.Context) error
+	// Overview is all that is known of what runs here.
+	Overview(ctx context.Context) worker.Status
+	// Wait returns once all that the sources have committed by now is in all
+	// targets.
+	Wait(ctx context.Context) error
+	// Signal hands a signal to a source; "" is the only one.
+	Signal(ctx context.Context, connector string, s connect.Signal) ([]string, error)
+}
+
+// Connectors is the part of a Herder that keeps configurations.
+type Connectors interface {
+	// List returns the names of all connectors, in order.
+	List(ctx context.Context) ([]string, error)
+	Info(ctx context.Context, name string) (Info, error)
+	Status(ctx context.Context, name string) (State, error)
+	// Create makes a connector. It is an error if it is there.
+	Create(ctx context.Context, name string, config map[string]string, target worker.Target) (Info, error)
+	// Configure gives a connector another configuration, or makes it.
+	Configure(ctx context.Context, name string, config map[string]string) (info Info, created bool, err error)
+	// Patch changes keys of a configuration; nil removes one.
+	Patch(ctx context.Context, name string, changes map[string]*string) (Info, error)
+	// Delete ends a connector and forgets its configuration. Its offsets stay.
+	Delete(ctx context.Context, name string) error
+}
+
+// Control is the part of a Herder that starts and stops.
+type Control interface {
+	// Aim says what a connector is meant to do from now on.
+	Aim(ctx context.Context, name string, target worker.Target) error
+	// Restart starts a connector anew and, with tasks, its tasks; failed alone
+	// means only what has failed.
+	Restart(ctx context.Context, name string, tasks, failed bool) (State, error)
+	RestartTask(ctx context.Context, name string, task int) error
+}
+
+// Cluster is who answers.
+type Cluster struct {
+	ID      string   `json:"id"`
+	Worker  string   `json:"worker_id"` // this one
+	Workers []string `json:"workers"`   // all of them
+	Mode    string   `json:"mode"`      // standalone or distributed
+}
+
+// Info is a connector.
+type Info struct {
+	Name   string            `json:"name"`
+	Config map[string]string `json:"config"`
+	Tasks  []TaskID          `json:"tasks"`
+	Type   string            `json:"type"` // source, sink or unknown
+}
+
+// TaskID names a task.
+type TaskID struct {
+	Connector string `json:"connector"`
+	Task      int    `json:"task"`
+}
+
+// State is what a connector and its tasks do.
+type State struct {
+	Name      string         `json:"name"`
+	Connector ConnectorState `json:"connector"`
+	Tasks     []TaskState    `json:"tasks"`
+	Type      string         `json:"type"`
+}
+
+// ConnectorState is what a connector does.
+type ConnectorState struct {
+	State  worker.State `json:"state"`
+	Worker string       `json:"worker_id"`
+	Trace  string       `json:"trace,omitempty"`
+}
+
+// TaskState is what a task does.
+type TaskState struct {
+	ID     int          `json:"id"`
+	State  worker.State `json:"state"`
+	Worker string       `json:"worker_id"`
+	Trace  string       `json:"trace,omitempty"`
+}
+
+// Kind is what a fault of a caller is.
+type Kind int
+
+// The kinds.
+const (
+	Invalid   Kind = iota // the request can never work
+	NotFound              // what it names is not there
+	Exists                // what it makes is there
+	Forbidden             // it is not for the caller to do
+	Conflict              // it may work later
+)
+
+// Error is a fault of the caller.
+type Error struct {
+	Kind Kind
+	Text string
+}
+
+// Error returns the text.
+func (e *Error) Error() string { return e.Text }
+
+// Errorf returns an Error.
+func Errorf(k Kind, format string, args ...any) error { return &Error{k, fmt.Sprintf(format, args...)} }
+
+// ErrStarting: not ready yet.
+var ErrStarting = fmt.Errorf("still starting up")

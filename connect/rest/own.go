@@ -1,0 +1,88 @@
+package rest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/towline/towline/connect"
+	"github.com/towline/towline/connect/herder"
+)
+
+// statusTimeout bounds how long sources may take to answer.
+const statusTimeout = 5 * time.Second
+
+// signalTimeout bounds how long a signal may take to be durable.
+const signalTimeout = 30 * time.Second
+
+func asNotFound(err error, fault **herder.Error) bool {
+	return errors.As(err, fault) && (*fault).Kind == herder.NotFound
+}
+
+// health answers whether the worker can.
+func (c *call) health() error {
+	ctx, cancel := context.WithTimeout(c.ctx(), 10*time.Second)
+	defer cancel()
+	code, status, text := http.StatusOK, "healthy", "Worker has completed startup and is ready to handle requests."
+	switch err := c.h.opts.Herder.Health(ctx); {
+	case errors.Is(err, herder.ErrStarting):
+		code, status, text = http.StatusServiceUnavailable, "starting", "Worker is still starting up."
+	case err != nil:
+		code, status, text = http.StatusInternalServerError, "unhealthy", "Worker was unable to handle this request and may be unable to handle other requests."
+		c.h.opts.Logger.Warn("the worker is not healthy", "error", err)
+	}
+	return c.reply(code, map[string]string{"status": status, "message": text})
+}
+
+// signal hands a signal to a source.
+func (c *call) signal() error {
+	data, err := c.body()
+	if err != nil {
+		var he *httpError
+		if errors.As(err, &he) && he.code == http.StatusUnsupportedMediaType {
+			he.text = "a signal is sent as application/json"
+		}
+		return err
+	}
+	var s connect.Signal
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&s); err != nil {
+		return badRequest("a signal is {\"id\": ..., \"type\": ..., \"data\": {...}}: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(c.ctx(), signalTimeout)
+	defer cancel()
+	did, err := c.h.opts.Herder.Signal(ctx, c.r.URL.Query().Get("connector"), s)
+	switch {
+	case connect.IsPermanent(err):
+		return badRequest("%v", err)
+	case err != nil:
+		return &httpError{http.StatusServiceUnavailable, err.Error()}
+	}
+	return c.reply(http.StatusOK, map[string]any{"did": did})
+}
+
+// overview answers with all that is known, at once or once all has arrived.
+func (c *call) overview() error {
+	if wait := c.r.URL.Query().Get("wait"); wait != "" {
+		d, err := time.ParseDuration(wait)
+		if err != nil || d <= 0 {
+			return badRequest("wait=%s is not a duration such as 30s", wait)
+		}
+		ctx, cancel := context.WithTimeout(c.ctx(), d)
+		err = c.h.opts.Herder.Wait(ctx)
+		cancel()
+		switch {
+		case errors.Is(err, context.DeadlineExceeded):
+			return &httpError{http.StatusGatewayTimeout, "not all has arrived within " + wait + ": " + err.Error()}
+		case err != nil:
+			return &httpError{http.StatusInternalServerError, err.Error()}
+		}
+	}
+	ctx, cancel := context.WithTimeout(c.ctx(), statusTimeout)
+	defer cancel()
+	return c.reply(http.StatusOK, c.h.opts.Herder.Overview(ctx))
+}
