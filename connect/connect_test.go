@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/towline/towline/schema"
@@ -145,6 +146,51 @@ func TestSpread(t *testing.T) {
 		}
 		if got := SpreadOf(&c.t); got != c.want {
 			t.Errorf("%+v: spread %d, want %d", c.t, got, c.want)
+		}
+	}
+}
+
+// TestLanes checks that rows of neighbouring keys go to one lane, that all
+// lanes get their part, and that versions of a row stay together.
+func TestLanes(t *testing.T) {
+	const keys, lanes = 1 << 17, 4
+	bigint := []schema.Column{{Name: "a", Type: schema.TypeBigInt}, {Name: "b", Type: schema.TypeBigInt}}
+	for _, c := range []struct {
+		name string
+		key  []int
+		row  func(i int64) schema.Row
+		runs int // at most, of keys that follow each other and go to one lane
+	}{
+		{"ascending", []int{0}, func(i int64) schema.Row { return schema.Row{schema.MakeInt(i - keys/2), schema.MakeInt(i)} }, keys >> laneBlock},
+		{"unsigned", []int{0}, func(i int64) schema.Row { return schema.Row{schema.MakeUint(1<<63 + uint64(i)), schema.MakeInt(i)} }, keys >> laneBlock},
+		{"tenant and number", []int{0, 1}, func(i int64) schema.Row { return schema.Row{schema.MakeInt(i >> 12), schema.MakeInt(i)} }, keys >> laneBlock},
+		{"number and line", []int{0, 1}, func(i int64) schema.Row { return schema.Row{schema.MakeInt(i >> 2), schema.MakeInt(i & 3)} }, keys >> 2},
+		{"text", []int{0}, func(i int64) schema.Row { return schema.Row{schema.MakeBytes(schema.Bytes, fmt.Append(nil, i)), {}} }, keys},
+	} {
+		table := &schema.Table{Database: "d", Name: "t", Columns: bigint, Key: c.key}
+		var buf []byte
+		var count [lanes]int
+		runs, last := 0, -1
+		for i := range int64(keys) {
+			row := c.row(i)
+			var h, again uint64
+			h, buf = (&Record{Op: OpInsert, Table: table, After: row}).LaneHash(SpreadByKey, buf)
+			again, buf = (&Record{Op: OpDelete, Table: table, Before: row}).LaneHash(SpreadByKey, buf)
+			if h != again {
+				t.Fatalf("%s: insert and delete of row %d go apart", c.name, i)
+			}
+			lane := int(h % lanes)
+			if count[lane]++; lane != last {
+				runs, last = runs+1, lane
+			}
+		}
+		if runs > c.runs {
+			t.Errorf("%s: %d runs of keys, want at most %d", c.name, runs, c.runs)
+		}
+		for lane, n := range count {
+			if n < keys/lanes*3/4 || n > keys/lanes*5/4 {
+				t.Errorf("%s: lane %d of %d has %d of %d keys", c.name, lane, lanes, n, keys)
+			}
 		}
 	}
 }

@@ -60,8 +60,8 @@ func RowSpreadOf(t *schema.Table) Spread {
 	return SpreadByKey
 }
 
-// Hash returns the number by which r goes to a partition or lane: equal for
-// records that must stay in order. buf is scratch memory and is returned.
+// Hash returns the number by which r goes to a partition: equal for records
+// that must stay in order. buf is scratch memory and is returned.
 func (r *Record) Hash(spread Spread, buf []byte) (uint64, []byte) {
 	buf = buf[:0]
 	if spread == SpreadByTable || !r.Op.HasRow() {
@@ -69,6 +69,34 @@ func (r *Record) Hash(spread Spread, buf []byte) (uint64, []byte) {
 	} else {
 		buf = AppendKey(buf, r.Key(), r.Table.Key)
 	}
+	return fnv1a(buf), buf
+}
+
+// LaneSplit is the version of how records are split over lanes. What a
+// sink has kept for each lane says nothing under another version.
+const LaneSplit = 1
+
+// laneBlock is how many bits of an integer key do not tell lanes apart.
+const laneBlock = 8
+
+// LaneHash returns the number by which r goes to a lane: equal for records
+// that must stay in order. Integer keys that lie close to each other are equal,
+// too: their rows share pages of a database, and lanes that write to the same
+// pages wait for each other and split them where they are to grow. buf is
+// scratch memory and is returned.
+func (r *Record) LaneHash(spread Spread, buf []byte) (uint64, []byte) {
+	if spread == SpreadByTable || !r.Op.HasRow() {
+		return r.Hash(spread, buf)
+	}
+	row, key := r.Key(), r.Table.Key
+	last := len(key) - 1
+	v := row[key[last]]
+	if k := v.Kind(); k != schema.Int && k != schema.Uint {
+		return r.Hash(spread, buf)
+	}
+	num, _, _ := v.Raw()
+	buf = AppendKey(buf[:0], row, key[:last])
+	buf = binary.LittleEndian.AppendUint64(buf, num>>laneBlock)
 	return fnv1a(buf), buf
 }
 

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/towline/towline/connect"
 	"github.com/towline/towline/offsets"
 	"github.com/towline/towline/schema"
@@ -225,8 +227,13 @@ func (t *sinkTask) split(ctx context.Context, u *sinkUnit) error {
 func (t *sinkTask) partByLane(ctx context.Context, u *sinkUnit) error {
 	var table *schema.Table
 	var spread connect.Spread
+	var topic string
+	var first uint64 // the lane of the topic's rows is counted from here
 	for i := range u.batch.Records {
 		r := &u.batch.Records[i]
+		if r.Topic != topic { // small tables, whose keys are all alike, go to different lanes
+			topic, first = r.Topic, xxhash.Sum64String(r.Topic)
+		}
 		if r.Table != table {
 			table = r.Table
 			var err error
@@ -241,8 +248,8 @@ func (t *sinkTask) partByLane(ctx context.Context, u *sinkUnit) error {
 			continue
 		}
 		var h uint64
-		h, t.buf = r.Hash(spread, t.buf)
-		lane := int(h % uint64(t.lanes))
+		h, t.buf = r.LaneHash(spread, t.buf)
+		lane := int((h + first) % uint64(t.lanes))
 		if !t.doneBefore(lane, r) {
 			*u.parts[lane].Add() = *r
 		}

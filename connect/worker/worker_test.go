@@ -43,7 +43,7 @@ func script(r *rand.Rand, transactions int) []change {
 			n = 50 + r.IntN(200) // larger than a batch
 		}
 		for i := range n {
-			all = append(all, change{uint64(len(all) + 1), r.IntN(3), int64(r.IntN(20)), i == n-1})
+			all = append(all, change{uint64(len(all) + 1), r.IntN(3), 1000 * int64(r.IntN(20)), i == n-1})
 		}
 	}
 	return all

@@ -39,8 +39,12 @@ func exec(ctx context.Context, tx *sql.Tx, query string, args ...any) error {
 	return err
 }
 
+// account returns the id of one of 200 accounts, far enough from each other
+// that lanes share them.
+func account(r *rand.Rand) int { return 1 + 41*r.IntN(200) }
+
 func (w *Workload) transfer(ctx context.Context, tx *sql.Tx, r *rand.Rand) error {
-	a, b, sum := r.IntN(200)+1, r.IntN(200)+1, r.IntN(10000)
+	a, b, sum := account(r), account(r), r.IntN(10000)
 	for _, s := range []struct {
 		id, sum int
 	}{{a, -sum}, {b, sum}} {
@@ -148,7 +152,7 @@ func (w *Workload) comeAndGo(ctx context.Context, tx *sql.Tx, r *rand.Rand) erro
 
 // moveKey changes primary keys, sometimes of two rows crosswise.
 func (w *Workload) moveKey(ctx context.Context, tx *sql.Tx, r *rand.Rand) error {
-	a, b := 1+r.IntN(200), 1+r.IntN(200)
+	a, b := account(r), account(r)
 	if r.IntN(2) == 0 {
 		return exec(ctx, tx, "UPDATE IGNORE "+w.t("accounts")+" SET id = ? WHERE id = ?", b, a)
 	}

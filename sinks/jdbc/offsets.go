@@ -13,6 +13,8 @@ import (
 // The table of offsets has one row for each lane, its claim, with an empty
 // topic and partition -1, and one for each partition that the lane has read.
 //
+// A claim's idx is the version of the split over lanes (connect.LaneSplit).
+//
 // A claim's epoch rises with each Open. Every commit checks it in the same
 // statement that writes the offsets: a claim that has moved on makes epoch
 // NULL, which the column refuses, and with it the transaction.
@@ -108,7 +110,7 @@ func (l *ledger) open(ctx context.Context, conn *sql.Conn) (entries []offsets.En
 
 func (l *ledger) claim(ctx context.Context, tx *sql.Tx) error {
 	_, err := tx.ExecContext(ctx, "INSERT INTO "+l.table+" (connector, task, lane, topic, `partition`, lanes, epoch, `offset`, idx)"+
-		" VALUES (?, ?, ?, '', -1, ?, 1, -1, 0) ON DUPLICATE KEY UPDATE epoch = epoch + 1", l.connector, l.task, l.lane, l.lanes)
+		" VALUES (?, ?, ?, '', -1, ?, 1, -1, ?) ON DUPLICATE KEY UPDATE epoch = epoch + 1", l.connector, l.task, l.lane, l.lanes, connect.LaneSplit)
 	if err != nil {
 		return err
 	}
@@ -141,22 +143,22 @@ func (l *ledger) read(ctx context.Context, tx *sql.Tx) ([]stored, error) {
 	return all, rows.Err()
 }
 
-// takeOver makes the rows of another number of lanes those of this one. That
-// is right only where all lanes have come equally far: which lane a record
-// goes to depends on their number. The old claims stay and rise, so that
+// takeOver makes the rows of another number of lanes, or of another version of
+// the split over them, those of this one. That is right only where all lanes
+// have come equally far: which lane a record goes to depends on both. The old claims stay and rise, so that
 // whoever may still hold one is fenced.
 func (l *ledger) takeOver(ctx context.Context, tx *sql.Tx, rows []stored) ([]stored, error) {
-	old := l.lanes
+	old, split := l.lanes, connect.LaneSplit
 	for _, r := range rows {
 		if r.lane == 0 && r.at.partition < 0 {
-			old = r.lanes
+			old, split = r.lanes, r.mark.Index
 		}
 	}
-	if old == l.lanes {
+	if old == l.lanes && (split == connect.LaneSplit || old == 1) {
 		return rows, nil
 	}
-	if _, err := tx.ExecContext(ctx, "UPDATE "+l.table+" SET epoch = epoch + 1, lanes = ? WHERE "+l.where()+
-		" AND topic = '' AND `partition` = -1", l.lanes); err != nil {
+	if _, err := tx.ExecContext(ctx, "UPDATE "+l.table+" SET epoch = epoch + 1, lanes = ?, idx = ? WHERE "+l.where()+
+		" AND topic = '' AND `partition` = -1", l.lanes, connect.LaneSplit); err != nil {
 		return nil, err
 	}
 	if err := tx.QueryRowContext(ctx, l.selectEpoch()).Scan(&l.epoch); err != nil {
@@ -167,6 +169,10 @@ func (l *ledger) takeOver(ctx context.Context, tx *sql.Tx, rows []stored) ([]sto
 		return nil, err
 	}
 	marks, err := commonMarks(rows, old)
+	if err != nil && split != connect.LaneSplit && old > 1 {
+		return nil, connect.Permanent(fmt.Errorf("%s was written by another version of Towline, which splits records over the lanes of connector %q in another way, and %w; "+
+			"start that version once, with lanes=%d, and stop it when it is idle", l.table, l.connector, err, old))
+	}
 	if err != nil {
 		return nil, connect.Permanent(fmt.Errorf("%s was written with lanes=%d and connector %q has lanes=%d now: %w; start it once with lanes=%d and stop it when it is idle",
 			l.table, old, l.connector, l.lanes, err, old))

@@ -203,6 +203,34 @@ func TestLanesAreTakenOverWhenEven(t *testing.T) {
 	}
 }
 
+func TestLanesOfAnotherSplitAreTakenOverWhenEven(t *testing.T) {
+	srv := mysqltest.Shared(t)
+	db := srv.CreateDB(t)
+	var f feed
+	lanes := make([]*Sink, 2)
+	for i := range lanes {
+		lanes[i] = newTestSink(t, srv.DSN(db), i, 2)
+		open(t, lanes[i])
+	}
+	f.write(t, lanes[0], insert(plain(t, "p", true), 1, "a"))
+	srv.Exec(t, "UPDATE "+db+"._towline_offsets SET idx = idx - 1 WHERE `partition` < 0")
+	if _, err := newTestSink(t, srv.DSN(db), 0, 2).openAndClose(t); !connect.IsPermanent(err) || !strings.Contains(err.Error(), "another version") {
+		t.Fatalf("got %v, want an error that names another version", err)
+	}
+	if err := lanes[1].Write(t.Context(), &connect.Batch{State: state(f.next)}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time nothing is to be taken over
+		for i := range lanes {
+			entries, err := newTestSink(t, srv.DSN(db), i, 2).openAndClose(t)
+			if err != nil || len(entries) != 1 || string(entries[0].Pos) != string(offsets.Mark{Offset: 1}.Position()) {
+				t.Fatalf("lane %d: %v, %v", i, entries, err)
+			}
+		}
+	}
+	expect(t, srv, "SELECT COUNT(DISTINCT idx), MAX(idx) FROM "+db+"._towline_offsets WHERE `partition` < 0", fmt.Sprintf("1,%d", connect.LaneSplit))
+}
+
 func (s *Sink) openAndClose(t testing.TB) ([]offsets.Entry, error) {
 	defer s.Close()
 	return s.Open(t.Context())
