@@ -139,7 +139,7 @@ func runConnectors(ctx context.Context, f runFlags, files []*config.File, logger
 	if err := h.Load(ctx, files); err != nil {
 		return errors.Join(err, log.Close())
 	}
-	handler := rest.New(rest.Options{Herder: h, Registry: registry(), Metrics: reg, Logger: logger, Version: version, Commit: commit()})
+	handler := rest.New(rest.Options{Herder: h, Registry: registry(), Metrics: reg, TaskMetrics: w.TaskMetrics(), Logger: logger, Version: version, Commit: commit()})
 	stopServing, err := serve(ctx, f, handler, &address, logger)
 	if err != nil {
 		return errors.Join(err, log.Close())

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
 	"github.com/towline/towline/connect"
 	"github.com/towline/towline/connect/herder"
 )
@@ -35,6 +37,20 @@ func (c *call) health() error {
 		c.h.opts.Logger.Warn("the worker is not healthy", "error", err)
 	}
 	return c.reply(code, map[string]string{"status": status, "message": text})
+}
+
+// metrics answers with all numbers, or those that are of no single table.
+func (c *call) metrics() error {
+	from := c.h.opts.Metrics
+	switch v := c.r.URL.Query().Get("tables"); v {
+	case "", "true":
+	case "false":
+		from = c.h.opts.TaskMetrics
+	default:
+		return badRequest("tables=%s is neither true nor false", v)
+	}
+	promhttp.HandlerFor(from, promhttp.HandlerOpts{}).ServeHTTP(c.rw, c.r)
+	return nil
 }
 
 // signal hands a signal to a source.

@@ -32,12 +32,13 @@ import (
 
 // Options are what the handler of all routes needs.
 type Options struct {
-	Herder   herder.Herder
-	Registry *config.Registry
-	Metrics  prometheus.Gatherer
-	Logger   *slog.Logger
-	Version  string // of the program
-	Commit   string // that it was built from
+	Herder      herder.Herder
+	Registry    *config.Registry
+	Metrics     prometheus.Gatherer
+	TaskMetrics prometheus.Gatherer // the same without what is of single tables
+	Logger      *slog.Logger
+	Version     string // of the program
+	Commit      string // that it was built from
 }
 
 // Limits of what one caller may take.

@@ -90,7 +90,7 @@ func newRig(t *testing.T, files ...*config.File) *rig {
 		<-done
 		log.Close()
 	})
-	return &rig{New(Options{Herder: h, Registry: registry(), Metrics: reg, Logger: logger, Version: "v1", Commit: "c0ffee"}), h}
+	return &rig{New(Options{Herder: h, Registry: registry(), Metrics: reg, TaskMetrics: w.TaskMetrics(), Logger: logger, Version: "v1", Commit: "c0ffee"}), h}
 }
 
 // quiet is a connector that a file gives.
@@ -147,6 +147,8 @@ func TestOwnRoutes(t *testing.T) {
 	}{
 		{"/metrics", 200, `towline_task_starts_total{connector="quiet",task="0"} 1`},
 		{"/metrics", 200, `towline_queue_capacity_units{connector="quiet",task="0"} 16`},
+		{"/metrics?tables=false", 200, `towline_task_records_total{connector="quiet",task="0",what="written"} 0`},
+		{"/metrics?tables=no", 400, "tables=no is neither true nor false"},
 		{"/v1/status", 200, `"waiting":"source quiet-0 has not read all yet"`},
 		{"/v1/status?wait=100ms", 504, "not all has arrived within 100ms"},
 		{"/v1/status?wait=1ms", 504, `{"error_code":504,"message":"not all`},

@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // access is who may use a route.
@@ -99,10 +97,7 @@ func workerRoutes() []route {
 			return c.reply(http.StatusOK, map[string]string{"version": c.h.opts.Version, "commit": c.h.opts.Commit, "kafka_cluster_id": cluster.ID})
 		}},
 		{"GET", "/health", reads, false, "Whether requests can be answered.", (*call).health},
-		{"GET", "/metrics", reads, false, "All numbers, as Prometheus reads them.", func(c *call) error {
-			promhttp.HandlerFor(c.h.opts.Metrics, promhttp.HandlerOpts{}).ServeHTTP(c.rw, c.r)
-			return nil
-		}},
+		{"GET", "/metrics", reads, false, "All numbers, as Prometheus reads them; tables=false leaves out those of single tables.", (*call).metrics},
 	}
 }
 

@@ -10,67 +10,100 @@ import (
 // collectTimeout bounds what a look at the metrics may ask of the log.
 const collectTimeout = 5 * time.Second
 
-// collector shows numbers that are looked up when somebody asks for them.
-type collector struct {
-	w                                     *Worker
-	queue, capacity, behind, rows, ofRows *prometheus.Desc
-	seconds, batches, durations           *prometheus.Desc // of stages
+// taskCollector shows numbers of tasks that are looked up when somebody asks
+// for them.
+type taskCollector struct {
+	w                                *Worker
+	records, queue, capacity, behind *prometheus.Desc
+	seconds, batches, durations      *prometheus.Desc // of stages
 }
 
-// newCollector returns the collector of w's tasks.
-func newCollector(w *Worker) *collector {
-	desc := func(name, help string, labels ...string) *prometheus.Desc {
-		return prometheus.NewDesc("towline_"+name, help, append([]string{"connector", "task"}, labels...), nil)
-	}
-	return &collector{
+// tableCollector shows the same of tables.
+type tableCollector struct {
+	w            *Worker
+	rows, ofRows *prometheus.Desc
+}
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("towline_"+name, help, append([]string{"connector", "task"}, labels...), nil)
+}
+
+// newTaskCollector returns the collector of w's tasks.
+func newTaskCollector(w *Worker) *taskCollector {
+	return &taskCollector{
 		w:        w,
+		records:  desc("task_records_total", "Records read and written, of all tables together.", "what"),
 		queue:    desc("queue_units", "Units of records between the stages of a task."),
 		capacity: desc("queue_capacity_units", "The most units of records that there may be between the stages of a task."),
 		behind:   desc("lag_messages", "Messages of its topics that a sink has not done."),
-		rows:     desc("snapshot_rows", "Rows of a table that the snapshot has read.", "table"),
 		seconds: desc("stage_seconds_total", "Time that the goroutines of a task were in each stage, those of all lanes together; waiting is a stage too. "+
 			"queue is the time that units waited for one.", "stage"),
 		batches:   desc("stage_batches_total", "Times that each stage was gone through.", "stage"),
 		durations: desc("stage_duration_seconds", "How long each stage took, and how long units waited in the queues.", "stage"),
-		ofRows:    desc("snapshot_estimated_rows", "Rows of a table that the snapshot is to read, estimated.", "table"),
+	}
+}
+
+// newTableCollector returns the collector of the tables of w's sources.
+func newTableCollector(w *Worker) *tableCollector {
+	return &tableCollector{
+		w:      w,
+		rows:   desc("snapshot_rows", "Rows of a table that the snapshot has read.", "table"),
+		ofRows: desc("snapshot_estimated_rows", "Rows of a table that the snapshot is to read, estimated.", "table"),
 	}
 }
 
 // Describe implements prometheus.Collector.
-func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.queue, c.capacity, c.behind, c.rows, c.ofRows, c.seconds, c.batches, c.durations} {
+func (c *taskCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{c.records, c.queue, c.capacity, c.behind, c.seconds, c.batches, c.durations} {
 		ch <- d
 	}
 }
 
+// Describe implements prometheus.Collector.
+func (c *tableCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- c.rows
+	ch <- c.ofRows
+}
+
+// show sends one number of a task.
+func show(ch chan<- prometheus.Metric, d *prometheus.Desc, kind prometheus.ValueType, s *supervisor, v float64, labels ...string) {
+	ch <- prometheus.MustNewConstMetric(d, kind, v, append([]string{s.id.connector, itoa(s.id.task)}, labels...)...)
+}
+
 // Collect implements prometheus.Collector.
-func (c *collector) Collect(ch chan<- prometheus.Metric) {
+func (c *taskCollector) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), collectTimeout)
 	defer cancel()
 	for _, s := range c.w.all() {
-		show := func(d *prometheus.Desc, v float64, labels ...string) {
-			ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, append([]string{s.id.connector, itoa(s.id.task)}, labels...)...)
-		}
+		total := s.meter.totals()
+		show(ch, c.records, prometheus.CounterValue, s, float64(total.Read), "read")
+		show(ch, c.records, prometheus.CounterValue, s, float64(total.Written), "written")
 		used, size := s.prog.fill()
-		show(c.queue, float64(used))
-		show(c.capacity, float64(size))
+		show(ch, c.queue, prometheus.GaugeValue, s, float64(used))
+		show(ch, c.capacity, prometheus.GaugeValue, s, float64(size))
 		c.stages(s, ch)
+		if !s.conn.IsSource() && c.w.Log() != nil {
+			show(ch, c.behind, prometheus.GaugeValue, s, float64(c.w.connectorStatus(ctx, s).LagMessages))
+		}
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *tableCollector) Collect(ch chan<- prometheus.Metric) {
+	for _, s := range c.w.all() {
 		if !s.conn.IsSource() {
-			if c.w.Log() != nil {
-				show(c.behind, float64(c.w.connectorStatus(ctx, s).LagMessages))
-			}
 			continue
 		}
 		_, _, tables := s.prog.snapshot()
 		for name, t := range tables {
-			show(c.rows, float64(t.Rows), name)
-			show(c.ofRows, float64(t.Total), name)
+			show(ch, c.rows, prometheus.GaugeValue, s, float64(t.Rows), name)
+			show(ch, c.ofRows, prometheus.GaugeValue, s, float64(t.Total), name)
 		}
 	}
 }
 
 // stages shows how a task spends its time.
-func (c *collector) stages(s *supervisor, ch chan<- prometheus.Metric) {
+func (c *taskCollector) stages(s *supervisor, ch chan<- prometheus.Metric) {
 	times := s.meter.stages.count(time.Now())
 	for i := range stage(numStages) {
 		t := &s.meter.stages.timings[i]

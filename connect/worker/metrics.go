@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,6 +16,7 @@ import (
 // for concurrent use.
 type Metrics struct {
 	reg     *prometheus.Registry
+	brief   *prometheus.Registry   // the same without those of single tables
 	records *prometheus.CounterVec // connector task table what
 	bytes   *prometheus.CounterVec // connector task what
 	dead    *prometheus.CounterVec // connector task
@@ -37,6 +39,7 @@ func NewMetrics(reg *prometheus.Registry) *Metrics {
 	}
 	m := &Metrics{
 		reg:     reg,
+		brief:   prometheus.NewRegistry(),
 		records: counter("records_total", "Records read and written, by table.", "table", "what"),
 		bytes:   counter("bytes_total", "Bytes read from the source or the log, and written to the log.", "what"),
 		dead:    counter("dead_letters_total", "Records written to the dead-letter topic."),
@@ -49,6 +52,7 @@ func NewMetrics(reg *prometheus.Registry) *Metrics {
 	m.tables = prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "towline", Name: "tables",
 		Help: "Tables of a source in each state: waiting, copying, following, stopped."}, []string{"connector", "task", "state"})
 	reg.MustRegister(m.lag, m.tables)
+	m.brief.MustRegister(m.bytes, m.dead, m.dropped, m.starts, m.lag, m.tables)
 	return m
 }
 
@@ -97,6 +101,8 @@ func (m *Metrics) gauge(id taskID, name string, value float64, labels ...string)
 			Help: "Reported by a connector."}, names)
 		if m.reg.Register(g) != nil {
 			g = nil // the name is taken by another metric: leave that alone
+		} else if !slices.Contains(names, "table") {
+			m.brief.MustRegister(g)
 		}
 		m.gauges[name] = g
 	}

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/towline/towline/connect"
 )
 
@@ -34,9 +36,15 @@ type Worker struct {
 // New returns a Worker without connectors and without a log.
 func New(logger *slog.Logger, metrics *Metrics) *Worker {
 	w := &Worker{logger: logger, metrics: metrics, ended: make(chan struct{})}
-	metrics.reg.MustRegister(newCollector(w))
+	tasks := newTaskCollector(w)
+	metrics.reg.MustRegister(tasks, newTableCollector(w))
+	metrics.brief.MustRegister(tasks)
 	return w
 }
+
+// TaskMetrics returns the metrics that are of no single table: those of each
+// of thousands are many.
+func (w *Worker) TaskMetrics() prometheus.Gatherer { return w.metrics.brief }
 
 // Use sets the log that the tasks work over, before Run and between Runs. It
 // stays the caller's.
