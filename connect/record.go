@@ -49,6 +49,11 @@ const (
 	// and taken away by whatever changes, drops or may lose records on the way,
 	// so without it nothing is known of the row.
 	Exact
+	// Dropped: on an OpTruncate, the table itself is gone, not its rows alone.
+	Dropped
+	// Unsettled: on an OpSchema, a copy of the table is under way: rows
+	// downstream may be as they were before earlier changes.
+	Unsettled
 )
 
 // Record is one change of one row. Rows, Origin and Headers point into the

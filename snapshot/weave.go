@@ -297,8 +297,9 @@ func (w *weaver) clearUpTo(t *table) {
 	}
 }
 
-// reshape gives t another shape.
-func (w *weaver) reshape(t *table, s *schema.Table, reread bool) {
+// reshape gives t another shape, and reports whether all of its rows are read
+// anew for it.
+func (w *weaver) reshape(t *table, s *schema.Table, reread bool) (restarted bool) {
 	old := t.shape
 	t.shape = s
 	if old == nil {
@@ -306,7 +307,7 @@ func (w *weaver) reshape(t *table, s *schema.Table, reread bool) {
 		w.want(t)
 	}
 	if old != nil && old.SameLayout(s) && !reread {
-		return
+		return false
 	}
 	w.want(t)
 	t.retryAt, t.hold, t.shapeFails = time.Time{}, High{}, 0
@@ -318,12 +319,15 @@ func (w *weaver) reshape(t *table, s *schema.Table, reread bool) {
 		t.dirty = true // rows are downstream by their old key
 		t.extra, t.filter = false, ""
 		w.restart(t)
+		return true
 	case reread, copied, old != nil && t.status != done && !sameKey(old, s):
 		if reread && w.cfg.Mode != NoData { // every row is another one
 			t.extra, t.filter = false, ""
 		}
 		w.restart(t)
+		return reread || !t.extra
 	}
+	return false
 }
 
 // stop ends the following of t.
@@ -382,7 +386,13 @@ func (w *weaver) see(r *connect.Record) bool {
 			w.revived(t)
 		}
 		t.stopped = false
-		w.reshape(t, r.Table, r.Flags&connect.Reread != 0)
+		reread := w.reshape(t, r.Table, r.Flags&connect.Reread != 0)
+		r.Flags &^= connect.Reread // what sinks are told is what will be
+		if reread {
+			r.Flags |= connect.Reread
+		} else if t.status != done {
+			r.Flags |= connect.Unsettled
+		}
 		return true
 	case connect.OpTruncate:
 		keep := !t.stopped && !w.superseded(t, r)

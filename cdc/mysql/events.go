@@ -437,7 +437,7 @@ func (q *sequencer) learned(ctx context.Context, h *binlog.Header, t *target, sh
 	if !lost {
 		return q.mark(ctx, h, connect.OpSchema, flags, t.plan.Table())
 	}
-	if err := q.empty(ctx, h, t.plan.Table(), t.plan.Table(), reason); err != nil {
+	if err := q.empty(ctx, h, t.plan.Table(), t.plan.Table(), nil, reason); err != nil {
 		return err
 	}
 	if q.shapes.stopped(t.name) {

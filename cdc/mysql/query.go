@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
-	"slices"
 	"strings"
 
 	"github.com/towline/towline/cdc/binlog"
@@ -216,12 +214,14 @@ func (q *sequencer) tell(ctx context.Context, h *binlog.Header, o *ddl.Outcome, 
 		if old == nil {
 			return nil
 		}
-		return q.mark(ctx, h, connect.OpTruncate, 0, old)
+		return q.mark(ctx, h, connect.OpTruncate, connect.Dropped, old)
 	}
+	c, permuted := changeOf(o, old, t)
+	rewrites := o.Effect&ddl.Rewrites != 0 || permuted
 	gone := o.Effect&ddl.Removes != 0 && o.Effect&ddl.Empties == 0 || // some of the rows
-		o.Effect&ddl.Rewrites != 0 && old != nil && keyChanged(old, t) // rows by their old key
+		c != nil && (permuted || rewrites && keyRewritten(c)) // rows by their old key, or in the way of others
 	if old != nil && (o.From != nil || gone) {
-		return q.empty(ctx, h, old, t, fmt.Sprintf("%s at %s:%d takes rows out of it or puts others in, which are not in the log", quote(text), q.file, q.offset))
+		return q.empty(ctx, h, old, t, c, fmt.Sprintf("%s at %s:%d takes rows out of it or puts others in, which are not in the log", quote(text), q.file, q.offset))
 	}
 	if old != nil && o.Effect&ddl.Empties != 0 {
 		if err := q.mark(ctx, h, connect.OpTruncate, 0, old); err != nil {
@@ -229,23 +229,13 @@ func (q *sequencer) tell(ctx context.Context, h *binlog.Header, o *ddl.Outcome, 
 		}
 	}
 	var flags connect.Flags
-	if o.From != nil || o.Effect&ddl.Rewrites != 0 || gone {
+	if o.From != nil || rewrites || gone {
 		flags = connect.Reread
 	}
-	if flags == 0 && old != nil && old.ID() == t.ID() {
+	if flags == 0 && c == nil && old != nil {
 		return nil
 	}
-	return q.mark(ctx, h, connect.OpSchema, flags, t)
-}
-
-// keyChanged reports whether a rewritten key may have other values.
-func keyChanged(old, t *schema.Table) bool {
-	same := func(a, b int) bool {
-		x, y := old.Columns[a], t.Columns[b]
-		x.Name = y.Name
-		return reflect.DeepEqual(x, y)
-	}
-	return !slices.EqualFunc(old.Key, t.Key, same)
+	return q.reshape(ctx, h, flags, t, c)
 }
 
 // anew has a table emptied and read anew whose rows are not known any more.
@@ -254,7 +244,7 @@ func (q *sequencer) anew(ctx context.Context, h *binlog.Header, n tableName, rea
 		return nil
 	}
 	if t := q.shapes.shown(n); t != nil {
-		return q.empty(ctx, h, t, t, reason)
+		return q.empty(ctx, h, t, t, nil, reason)
 	}
 	if q.shapes.table(n) == nil { // its next table map says what it looks like
 		return q.lose(n, reason)
@@ -263,9 +253,10 @@ func (q *sequencer) anew(ctx context.Context, h *binlog.Header, n tableName, rea
 }
 
 // empty tells that a table of the shape old has lost its rows and has the
-// shape t now, with rows that a snapshot is to read. Where nobody does that
-// the table is stopped: to empty it would be the end of its rows.
-func (q *sequencer) empty(ctx context.Context, h *binlog.Header, old, t *schema.Table, reason string) error {
+// shape t now, by the change c, with rows that a snapshot is to read. Where
+// nobody does that the table is stopped: to empty it would be the end of its
+// rows.
+func (q *sequencer) empty(ctx context.Context, h *binlog.Header, old, t *schema.Table, c *connect.SchemaChange, reason string) error {
 	if q.s.noReread {
 		q.stop(tableName{t.Database, t.Name}, reason+"; with snapshot.mode=no_data nothing is copied, so copy the table anew yourself")
 		return nil
@@ -273,7 +264,7 @@ func (q *sequencer) empty(ctx context.Context, h *binlog.Header, old, t *schema.
 	if err := q.mark(ctx, h, connect.OpTruncate, 0, old); err != nil {
 		return err
 	}
-	return q.mark(ctx, h, connect.OpSchema, connect.Reread, t)
+	return q.reshape(ctx, h, connect.Reread, t, c)
 }
 
 // database takes over what a statement did to a database.

@@ -46,7 +46,7 @@ var storyTape = []string{
 	"s b id int,v varchar,w int end",
 	"c b (1,x,NULL)", "c b (2,y,NULL)", "c b (3,z,3)", "u a (1,x,NULL) (1,x,1)", "u a (2,y,NULL) (2,y,2) end",
 	"c b (10,packed,1)", "c b (11,packed,2)", "d b (10,packed,1) end",
-	"s a id int,u varchar,v int end",
+	"t a", "s a id int,u varchar,v int reread end", // v is now what w was: names alone do not tell
 	"u a (1,x,1) (1,x,2)", "u a (2,y,2) (2,y,3)", "u a (3,z,3) (3,z,4) end",
 	"c a (4,q,5) end",
 	"t a", "s a id int,v varchar,w int reread", "s c id int,u varchar,v int reread", "t b end",

@@ -328,6 +328,11 @@ func (q *sequencer) mark(ctx context.Context, h *binlog.Header, op connect.Op, f
 	return q.add(ctx, task{op: op, flags: flags, table: t, topic: q.s.topics.of(t.Database, t.Name)}, h, 256)
 }
 
+// reshape appends the record that a table has the shape t now, by the change c.
+func (q *sequencer) reshape(ctx context.Context, h *binlog.Header, flags connect.Flags, t *schema.Table, c *connect.SchemaChange) error {
+	return q.add(ctx, task{op: connect.OpSchema, flags: flags, table: t, change: c, topic: q.s.topics.of(t.Database, t.Name)}, h, 256)
+}
+
 // stop ends the following of a table from here on.
 func (q *sequencer) stop(name tableName, reason string) {
 	if e, ok := q.shapes.stop(name, reason); ok {

@@ -88,6 +88,8 @@ type task struct {
 	op    connect.Op
 	flags connect.Flags
 	table *schema.Table
+	// change is how the table came to this shape, nil: not known, or not at all.
+	change *connect.SchemaChange
 
 	// Of one that is a message.
 	kind       connect.Kind
@@ -169,6 +171,9 @@ func (t *task) mark(b *connect.Batch) {
 	r.Op, r.Flags, r.Table, r.Topic = t.op, t.flags, t.table, t.topic
 	if t.op == connect.OpMessage {
 		r.SetMessage(b, t.kind, t.key, t.value)
+	}
+	if t.change != nil {
+		r.SetSchemaChange(b, t.change)
 	}
 	r.Time, r.Origin = t.commit, t.origin(b)
 }

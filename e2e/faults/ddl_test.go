@@ -55,9 +55,17 @@ var ddlCases = []struct{ name, before, do string }{
 // After any statement that changes rows behind the log's back the target
 // becomes what the source is.
 func TestDDL(t *testing.T) {
-	for name, flags := range map[string][]mysqltest.Option{"minimal": nil, "full": {mysqltest.Flags("--binlog-row-metadata=FULL")}} {
-		t.Run(name, func(t *testing.T) {
-			r := newRig(t, options{rows: 10, load: light(), noLedger: true, sourceFlags: flags})
+	for _, c := range []struct {
+		name  string
+		flags []mysqltest.Option
+		sink  map[string]string
+	}{
+		{"minimal", nil, nil},
+		{"full metadata", []mysqltest.Option{mysqltest.Flags("--binlog-row-metadata=FULL")}, nil},
+		{"full evolution", nil, map[string]string{"schema.evolution": "full"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, options{rows: 10, load: light(), noLedger: true, sourceFlags: c.flags, sink: c.sink})
 			use := func(q string) { r.source.Exec(t, "USE "+database+"; SET sql_mode = DEFAULT; "+q) }
 			for _, c := range ddlCases {
 				use(c.before)

@@ -49,6 +49,9 @@ type Outcome struct {
 	// From is the name that this table had before the statement, To the name
 	// that the table which was here has after it.
 	From, To *Name
+	// Columns is, after an ALTER TABLE, the name that each column has now, by
+	// the one it had before in lower case: "" if it is gone. nil: not known.
+	Columns map[string]string
 	// Database is set for databases, whose Name has no table; nil means that
 	// the database is gone, with all its tables.
 	Database *Database

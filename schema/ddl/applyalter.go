@@ -17,9 +17,10 @@ func (st *Statement) applyAlter(m Model) []Outcome {
 			out.Effect |= Rewrites
 		}
 	} else {
-		var effect Effect
-		out.Def, effect, out.Err = st.alterDef(prev)
-		out.Effect |= effect
+		var done *alteration
+		out.Def, done, out.Err = st.alterDef(prev)
+		out.Effect |= done.effect
+		out.Columns = done.names
 	}
 	outs := []Outcome{out}
 	if a.exchange != nil {
@@ -48,13 +49,13 @@ type alteration struct {
 	effect Effect
 }
 
-func (st *Statement) alterDef(prev *Def) (*Def, Effect, error) {
+func (st *Statement) alterDef(prev *Def) (*Def, *alteration, error) {
 	n := st.Tables[0]
+	a := &alteration{spec: st.alter, prev: prev, names: map[string]string{}, effect: Rewrites} // until more is known
 	set, err := st.options.apply(&st.ctx, textSet{prev.Charset, prev.Collation}, textSet{prev.Charset, prev.Collation})
 	if err != nil {
-		return nil, Rewrites, err
+		return nil, a, err
 	}
-	a := &alteration{spec: st.alter, prev: prev, names: map[string]string{}}
 	a.builder = builder{ctx: &st.ctx, set: set, convert: st.alter.convert}
 	a.oldColumns()
 	a.newColumns()
@@ -62,8 +63,9 @@ func (st *Statement) alterDef(prev *Def) (*Def, Effect, error) {
 	a.addKeys(st.alter.elements.keys)
 	a.checkNames()
 	if a.err != nil {
-		return nil, Rewrites, fmt.Errorf("ddl: %s %s does not fit the shape that is known: %w", st.Verb, n, a.err)
+		return nil, a, fmt.Errorf("ddl: %s %s does not fit the shape that is known: %w", st.Verb, n, a.err)
 	}
+	a.effect = 0
 	a.compare()
 	d := *prev
 	d.Charset, d.Collation = set.charset, set.collation
@@ -74,7 +76,7 @@ func (st *Statement) alterDef(prev *Def) (*Def, Effect, error) {
 		}
 	}
 	next, err := rebuild(&d, n, a.cols, a.finish())
-	return next, a.effect, err
+	return next, a, err
 }
 
 // replacing returns the new definition of an old column, nil when it has none.

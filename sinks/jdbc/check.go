@@ -114,10 +114,10 @@ func old(version string) bool {
 // checkGrants looks for the privileges on the target's databases.
 func checkGrants(ctx context.Context, conn *sql.Conn, set *settings, user string) ([]connect.Finding, error) {
 	need := []string{"SELECT", "INSERT", "UPDATE", "DELETE"}
-	if set.evolution == evolveBasic {
+	if set.evolution == evolveBasic || set.evolution == evolveFull {
 		need = append(need, "CREATE", "ALTER")
 	}
-	if set.truncates {
+	if set.truncates || set.drops != dropIgnore || set.evolution == evolveFull {
 		need = append(need, "DROP")
 	}
 	where := "*.*"

@@ -18,6 +18,14 @@ const (
 	evolveNone     = "none"
 	evolveValidate = "validate-only"
 	evolveBasic    = "basic"
+	evolveFull     = "full"
+)
+
+// Values of drop.mode.
+const (
+	dropIgnore = "ignore"
+	dropEmpty  = "empty"
+	dropTable  = "drop"
 )
 
 // evolveRounds bounds how often a table is looked at again because another

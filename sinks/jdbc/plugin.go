@@ -72,15 +72,19 @@ func writeOptions() []connect.Option {
 		{Name: "delete.enabled", Type: connect.TypeBoolean, Default: "true", Importance: connect.Medium, Group: "Writes",
 			Doc: "Whether rows that are deleted at the source are deleted in the target. (Other sinks do not unless told to.)"},
 		{Name: "truncate.enabled", Type: connect.TypeBoolean, Default: "true", Importance: connect.Medium, Group: "Writes",
-			Doc: "Whether a table that is truncated or dropped at the source is emptied in the target. (Other sinks do not unless told to.)"},
+			Doc: "Whether a table that is truncated at the source is emptied in the target. (Other sinks do not unless told to.)"},
+		{Name: "drop.mode", Type: connect.TypeString, Values: []string{dropIgnore, dropEmpty, dropTable}, Importance: connect.Medium, Group: "Writes",
+			Doc: "What becomes of the target's table when the source drops or renames its table: `drop` drops it, `empty` empties it, `ignore` leaves it as it is, with rows that a new table of the name would meet. " +
+				"The default is `drop` with `schema.evolution=full`, else `empty`; `ignore` with `truncate.enabled=false`. A renamed table is copied anew under its new name."},
 		{Name: "batch.size", Type: connect.TypeInt, Default: "3000", Min: 1, Max: 100000, Importance: connect.Medium, Group: "Writes",
 			Doc: "The most rows in one statement. Statements also end at about 1 MiB."},
 		{Name: "table.name.format", Aliases: []string{"collection.name.format"}, Type: connect.TypeString, Importance: connect.Medium, Group: "Tables",
 			Doc: "The name of the target's table, made of text and the variables `${topic}`, `${database}` and `${table}` (also as `${source.database}`, `${source.db}`, `${source.table}`). " +
 				"A dot outside of variables divides database and table. The default is `${table}` where `connection.url` has a database, else `${database}.${table}`.",
 			Check: func(v string) error { _, err := parseTemplate(v); return err }},
-		{Name: "schema.evolution", Type: connect.TypeString, Default: evolveBasic, Values: []string{evolveNone, evolveValidate, evolveBasic}, Importance: connect.Medium, Group: "Tables",
-			Doc: "What to do where a table does not take the source's rows: `basic` creates databases and tables, adds columns and widens them, and never drops or narrows any; " +
+		{Name: "schema.evolution", Type: connect.TypeString, Default: evolveBasic, Values: []string{evolveNone, evolveValidate, evolveBasic, evolveFull}, Importance: connect.Medium, Group: "Tables",
+			Doc: "What to do where a table does not take the source's rows: `basic` creates databases and tables, adds columns, renames and widens them, and never drops or narrows any; " +
+				"`full` does all that the source does: it also drops, narrows, converts and moves columns and changes keys, but leaves alone what only the target has; " +
 				"`validate-only` fails and says which statements are needed; `none` leaves it to the server to refuse rows."},
 		{Name: "auto.create", Type: connect.TypeBoolean, Importance: connect.Low, Group: "Tables",
 			Doc: "Another sink's way to say `schema.evolution=basic` or, where `auto.evolve` is `false` too, `none`."},
@@ -101,6 +105,7 @@ type settings struct {
 	keyFields []string
 	deletes   bool
 	truncates bool
+	drops     string
 	batch     int
 	format    template
 	database  string // of the URL
@@ -129,9 +134,23 @@ func readSettings(cfg connect.Config) (*settings, *mysql.Config, []connect.Fault
 		database: url.DBName, evolution: evolution(cfg, fault),
 		include: cfg.List("field.include.list"), exclude: cfg.List("field.exclude.list"),
 	}
+	s.setDrops(cfg)
 	s.checkKey(fault)
 	s.setNames(cfg, fault)
 	return s, url, faults
+}
+
+// setDrops reads drop.mode, whose default depends on the other options.
+func (s *settings) setDrops(cfg connect.Config) {
+	switch s.drops = strings.ToLower(cfg.String("drop.mode")); {
+	case s.drops != "":
+	case !s.truncates:
+		s.drops = dropIgnore
+	case s.evolution == evolveFull:
+		s.drops = dropTable
+	default:
+		s.drops = dropEmpty
+	}
 }
 
 func (s *settings) checkKey(fault func(key, text string)) {

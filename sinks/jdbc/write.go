@@ -144,8 +144,7 @@ func (s *Sink) take(ctx context.Context, i int, r *connect.Record) error {
 	case r.Op == connect.OpTruncate:
 		return s.truncate(ctx, i, r)
 	case r.Op == connect.OpSchema:
-		_, err := s.routeFor(ctx, i, r)
-		return err
+		return s.reshape(ctx, i, r)
 	case r.Op == connect.OpMessage: // not of a row
 		return nil
 	case !r.Op.HasRow():
@@ -249,7 +248,7 @@ func (s *Sink) applyGroup(ctx context.Context, g *group) error {
 	return s.byKey(ctx, g)
 }
 
-// truncate empties a table.
+// truncate empties a table, or drops it.
 //
 // TRUNCATE TABLE commits, so it stands between two transactions: what came
 // before it is committed and noted as passed, then the table is emptied. A
@@ -258,8 +257,12 @@ func (s *Sink) applyGroup(ctx context.Context, g *group) error {
 // no other lane go on before this Write returns, by when the record is noted
 // as passed, too.
 func (s *Sink) truncate(ctx context.Context, i int, r *connect.Record) error {
-	if !s.set.truncates {
+	do, deed := s.catalogue.truncate, "truncate"
+	switch dropped := r.Flags&connect.Dropped != 0; {
+	case dropped && s.set.drops == dropIgnore, !dropped && !s.set.truncates:
 		return nil
+	case dropped && s.set.drops == dropTable:
+		do, deed = s.catalogue.drop, "drop"
 	}
 	n, err := s.set.format.name(r.Topic, r.Table, s.set.database)
 	if err != nil {
@@ -268,8 +271,11 @@ func (s *Sink) truncate(ctx context.Context, i int, r *connect.Record) error {
 	if err := s.commitAhead(ctx, i); err != nil {
 		return err
 	}
-	if err := s.catalogue.truncate(ctx, n); err != nil {
-		return fmt.Errorf("truncate table %s: %w", n, err)
+	if err := do(ctx, n); err != nil {
+		return fmt.Errorf("%s table %s: %w", deed, n, err)
+	}
+	if r.Flags&connect.Dropped != 0 {
+		s.forget() // another table may come under its name
 	}
 	return nil
 }

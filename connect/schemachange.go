@@ -1,0 +1,76 @@
+package connect
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"github.com/towline/towline/schema"
+	"github.com/towline/towline/schema/wire"
+)
+
+// HeaderSchemaChange is the header of an OpSchema that says what a statement
+// did to the columns; see SchemaChange.
+const HeaderSchemaChange = "towline.schema.change"
+
+// SchemaChange is how a table came from one shape to the next. Without it a
+// column under a new name would be one that went and one that came.
+type SchemaChange struct {
+	Was, Now *schema.Table
+	// From holds, for each column of Now, the column of Was that it was: its
+	// values are those, converted perhaps. -1: the column is new. A column of
+	// Was that is in no From is gone.
+	From []int
+}
+
+const schemaChangeFormat = 1
+
+var errSchemaChange = errors.New("connect: the header " + HeaderSchemaChange + " is not of a format that this build knows")
+
+// SetSchemaChange puts c into a header of r, in b's memory. Transforms leave
+// it alone: it tells of the source's columns, also where Table is another one.
+func (r *Record) SetSchemaChange(b *Batch, c *SchemaChange) {
+	p := append([]byte(nil), schemaChangeFormat)
+	p = schema.AppendTable(schema.AppendTable(p, c.Was), c.Now)
+	for _, i := range c.From {
+		p = binary.AppendUvarint(p, uint64(i+1))
+	}
+	all := b.NewHeaders(len(r.Headers) + 1)
+	all[copy(all, r.Headers)] = Header{Key: HeaderSchemaChange, Value: p}
+	r.Headers = all
+}
+
+// SchemaChange returns what SetSchemaChange put into r, nil if there is none.
+func (r *Record) SchemaChange() (*SchemaChange, error) {
+	for i := range r.Headers {
+		if r.Headers[i].Key == HeaderSchemaChange {
+			return parseSchemaChange(r.Headers[i].Value)
+		}
+	}
+	return nil, nil
+}
+
+func parseSchemaChange(p []byte) (c *SchemaChange, err error) {
+	if len(p) == 0 || p[0] != schemaChangeFormat {
+		return nil, errSchemaChange
+	}
+	c = &SchemaChange{}
+	if c.Was, p, err = schema.ParseTable(p[1:]); err != nil {
+		return nil, err
+	}
+	if c.Now, p, err = schema.ParseTable(p); err != nil {
+		return nil, err
+	}
+	r := wire.NewReader(p)
+	c.From = make([]int, len(c.Now.Columns))
+	for i := range c.From {
+		n := r.Uvarint()
+		if n > uint64(len(c.Was.Columns)) {
+			return nil, errSchemaChange
+		}
+		c.From[i] = int(n) - 1
+	}
+	if !r.Done() {
+		return nil, errSchemaChange
+	}
+	return c, nil
+}
