@@ -177,6 +177,9 @@ func (r *rig) writing() (stop func()) {
 		if err := <-done; err != nil {
 			r.t.Error(err)
 		}
+		if err := r.load.Finish(context.WithoutCancel(r.t.Context())); err != nil {
+			r.t.Error(err)
+		}
 		r.t.Logf("%d transactions, %d refused", r.load.Transactions(), r.load.Refused())
 	}
 }

@@ -20,7 +20,7 @@ const dialTimeout = 10 * time.Second
 // freeze, delay and slow them down. It keeps its address over Down and Up. Every goroutine of it has
 // ended when Close returns.
 type Proxy struct {
-	upstream string
+	upstream atomic.Pointer[string]
 	lease    *child.Lease
 	delay    atomic.Int64 // nanoseconds from server to client
 	rate     atomic.Int64 // bytes a second in each direction; 0 is no limit
@@ -38,13 +38,18 @@ func OpenProxy(upstream string) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Proxy{upstream: upstream, lease: lease, links: make(map[*link]struct{}), thawed: make(chan struct{})}
+	p := &Proxy{lease: lease, links: make(map[*link]struct{}), thawed: make(chan struct{})}
+	p.Point(upstream)
 	close(p.thawed)
 	if err := p.Up(); err != nil {
 		return nil, errors.Join(err, lease.Close())
 	}
 	return p, nil
 }
+
+// Point lets new connections lead to another address, as a failover does. Those that are open stay: see
+// Cut.
+func (p *Proxy) Point(upstream string) { p.upstream.Store(&upstream) }
 
 // Proxy opens a proxy in front of the server, for the length of the test.
 func (s *Server) Proxy(tb testing.TB) *Proxy {
@@ -217,7 +222,7 @@ func (l *link) attach(server *net.TCPConn) bool {
 // run carries data in both directions until both have ended or the link is reset.
 func (l *link) run() {
 	defer l.reset()
-	conn, err := net.DialTimeout("tcp", l.proxy.upstream, dialTimeout)
+	conn, err := net.DialTimeout("tcp", *l.proxy.upstream.Load(), dialTimeout)
 	if err != nil {
 		return
 	}

@@ -211,3 +211,52 @@ func TestCopySparse(t *testing.T) {
 		}
 	}
 }
+
+func TestProxyPointsElsewhere(t *testing.T) {
+	a, b := sayer(t, "a"), sayer(t, "b")
+	p, err := OpenProxy(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	ask := func() string {
+		conn, err := net.Dial("tcp", p.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		got, err := io.ReadAll(conn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(got)
+	}
+	if got := ask(); got != "a" {
+		t.Errorf("the proxy leads to %q", got)
+	}
+	p.Point(b)
+	if got := ask(); got != "b" {
+		t.Errorf("pointed to b, the proxy leads to %q", got)
+	}
+}
+
+// sayer is a TCP server that says one thing.
+func sayer(t *testing.T, says string) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(c, says)
+			c.Close()
+		}
+	}()
+	return ln.Addr().String()
+}

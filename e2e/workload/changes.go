@@ -17,9 +17,15 @@ const typeColumns = `id INT AUTO_INCREMENT PRIMARY KEY, v VARCHAR(30) CHARACTER 
  p POINT, j JSON, t TIMESTAMP(3) NULL, b BIT(64), d DECIMAL(65,30), f FLOAT, x DOUBLE, bin BINARY(16), gen INT GENERATED ALWAYS AS (inv * 2) VIRTUAL,
  st VARCHAR(40) GENERATED ALWAYS AS (CONCAT('s', v)) STORED, inv INT INVISIBLE`
 
+// session takes statements: a transaction, or a connection that has begun one.
+type session interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
 // change makes one random change within tx.
-func (w *Workload) change(ctx context.Context, tx *sql.Tx, r *rand.Rand) error {
-	changes := []func(context.Context, *sql.Tx, *rand.Rand) error{
+func (w *Workload) change(ctx context.Context, tx session, r *rand.Rand) error {
+	changes := []func(context.Context, session, *rand.Rand) error{
 		w.transfer, w.transfer, w.transfer, w.entry, w.entry, w.swapSeats, w.moveSeat, w.word, w.wideRow, w.wideRow, w.emptyRow, w.oddRow, w.comeAndGo, w.moveKey,
 	}
 	if w.opt.Keyless {
@@ -28,13 +34,16 @@ func (w *Workload) change(ctx context.Context, tx *sql.Tx, r *rand.Rand) error {
 	if w.opt.Types {
 		changes = append(changes, w.typesRow)
 	}
+	if w.opt.JSON {
+		changes = append(changes, w.docRow)
+	}
 	if w.opt.Big > 0 && r.IntN(500) == 0 {
 		return w.big(ctx, tx)
 	}
 	return changes[r.IntN(len(changes))](ctx, tx, r)
 }
 
-func exec(ctx context.Context, tx *sql.Tx, query string, args ...any) error {
+func exec(ctx context.Context, tx session, query string, args ...any) error {
 	_, err := tx.ExecContext(ctx, query, args...)
 	return err
 }
@@ -43,7 +52,7 @@ func exec(ctx context.Context, tx *sql.Tx, query string, args ...any) error {
 // that lanes share them.
 func account(r *rand.Rand) int { return 1 + 41*r.IntN(200) }
 
-func (w *Workload) transfer(ctx context.Context, tx *sql.Tx, r *rand.Rand) error {
+func (w *Workload) transfer(ctx context.Context, tx session, r *rand.Rand) error {
 	a, b, sum := account(r), account(r), r.IntN(10000)
 	for _, s := range []struct {
 		id, sum int
@@ -56,13 +65,13 @@ func (w *Workload) transfer(ctx context.Context, tx *sql.Tx, r *rand.Rand) error
 	return nil
 }
 
-func (w *Workload) entry(ctx context.Context, tx *sql.Tx, r *rand.Rand) error {
+func (w *Workload) entry(ctx context.Context, tx session, r *rand.Rand) error {
 	return exec(ctx, tx, "REPLACE INTO "+w.t("entries")+" VALUES (?, ?, ?, JSON_OBJECT('t', ?, 'n', ?, 'b', ?))",
 		r.IntN(50), r.IntN(40), r.IntN(1000), text(r, 20), r.Float64()*1e6, r.IntN(2) == 0)
 }
 
 // swapSeats exchanges the unique values of two rows in one transaction.
-func (w *Workload) swapSeats(ctx context.Context, tx *sql.Tx, r *rand.Rand) error {
+func (w *Workload) swapSeats(ctx context.Context, tx session, r *rand.Rand) error {
 	a, b := r.IntN(30)+1, r.IntN(30)+1
 	if a == b {
 		return nil
@@ -81,7 +90,7 @@ func (w *Workload) swapSeats(ctx context.Context, tx *sql.Tx, r *rand.Rand) erro
 }
 
 // moveSeat gives a unique value up in one row and takes it in another.
-func (w *Workload) moveSeat(ctx context.Context, tx *sql.Tx, r *rand.Rand) error {
+func (w *Workload) moveSeat(ctx context.Context, tx session, r *rand.Rand) error {
 	seat := r.IntN(30) + 1
 	if err := exec(ctx, tx, "DELETE FROM "+w.t("seats")+" WHERE seat = ?", seat); err != nil {
 		return err
@@ -90,7 +99,7 @@ func (w *Workload) moveSeat(ctx context.Context, tx *sql.Tx, r *rand.Rand) error
 }
 
 // word uses keys that differ in bytes and are the same to the server.
-func (w *Workload) word(ctx context.Context, tx *sql.Tx, r *rand.Rand) error {
+func (w *Workload) word(ctx context.Context, tx session, r *rand.Rand) error {
 	forms := []string{"Café", "cafe", "CAFE", "café", "Straße", "strasse", "STRASSE", "Ångström", "angstrom", "naïve", "naive", "NAÏVE", text(r, 6)}
 	word := forms[r.IntN(len(forms))]
 	switch r.IntN(3) {
@@ -102,7 +111,7 @@ func (w *Workload) word(ctx context.Context, tx *sql.Tx, r *rand.Rand) error {
 	return exec(ctx, tx, "INSERT INTO "+w.t("words")+" VALUES (?, ?) ON DUPLICATE KEY UPDATE n = n + 1, word = VALUES(word)", word, r.IntN(1000))
 }
 
-func (w *Workload) wideRow(ctx context.Context, tx *sql.Tx, r *rand.Rand) error {
+func (w *Workload) wideRow(ctx context.Context, tx session, r *rand.Rand) error {
 	id := []byte{0, 0, 0, 0, 0, byte(r.IntN(4)), byte(r.IntN(256)), 0} // ends in a zero byte
 	if r.IntN(4) == 0 {
 		return exec(ctx, tx, "DELETE FROM "+w.t("wide")+" WHERE id = ?", id)
@@ -122,20 +131,20 @@ func (w *Workload) wideRow(ctx context.Context, tx *sql.Tx, r *rand.Rand) error 
 	return exec(ctx, tx, "REPLACE INTO "+w.t("wide")+" ("+strings.Join(cols, ",")+") VALUES ("+strings.Join(marks, ",")+")", args...)
 }
 
-func (w *Workload) emptyRow(ctx context.Context, tx *sql.Tx, r *rand.Rand) error {
+func (w *Workload) emptyRow(ctx context.Context, tx session, r *rand.Rand) error {
 	if r.IntN(3) == 0 {
 		return exec(ctx, tx, "DELETE FROM "+w.t("empty")+" ORDER BY id LIMIT 2")
 	}
 	return exec(ctx, tx, "INSERT INTO "+w.t("empty")+" () VALUES (), ()")
 }
 
-func (w *Workload) oddRow(ctx context.Context, tx *sql.Tx, r *rand.Rand) error {
+func (w *Workload) oddRow(ctx context.Context, tx session, r *rand.Rand) error {
 	return exec(ctx, tx, "INSERT INTO "+w.t(oddName)+" VALUES (?, ?, ?, ?) ON DUPLICATE KEY UPDATE `с``ё` = `с``ё` + 1, `a.b` = VALUES(`a.b`)",
 		r.IntN(30), text(r, 15), r.IntN(5), r.IntN(10))
 }
 
 // comeAndGo makes, changes and removes one row, several times.
-func (w *Workload) comeAndGo(ctx context.Context, tx *sql.Tx, r *rand.Rand) error {
+func (w *Workload) comeAndGo(ctx context.Context, tx session, r *rand.Rand) error {
 	id := 1000 + r.IntN(10)
 	for range 1 + r.IntN(3) {
 		for _, s := range []string{"DELETE FROM %s WHERE id = %d", "INSERT INTO %s (id, owner) VALUES (%d, 'x')", "UPDATE %s SET balance = balance + 1 WHERE id = %d"} {
@@ -151,7 +160,7 @@ func (w *Workload) comeAndGo(ctx context.Context, tx *sql.Tx, r *rand.Rand) erro
 }
 
 // moveKey changes primary keys, sometimes of two rows crosswise.
-func (w *Workload) moveKey(ctx context.Context, tx *sql.Tx, r *rand.Rand) error {
+func (w *Workload) moveKey(ctx context.Context, tx session, r *rand.Rand) error {
 	a, b := account(r), account(r)
 	if r.IntN(2) == 0 {
 		return exec(ctx, tx, "UPDATE IGNORE "+w.t("accounts")+" SET id = ? WHERE id = ?", b, a)
@@ -165,7 +174,7 @@ func (w *Workload) moveKey(ctx context.Context, tx *sql.Tx, r *rand.Rand) error 
 }
 
 // logRow changes the table without a key, where equal rows are common.
-func (w *Workload) logRow(ctx context.Context, tx *sql.Tx, r *rand.Rand) error {
+func (w *Workload) logRow(ctx context.Context, tx session, r *rand.Rand) error {
 	at, line := fmt.Sprintf("2024-01-01 00:00:%02d.5", r.IntN(5)), fmt.Sprint("line ", r.IntN(5))
 	switch r.IntN(4) {
 	case 0:
@@ -176,7 +185,7 @@ func (w *Workload) logRow(ctx context.Context, tx *sql.Tx, r *rand.Rand) error {
 	return exec(ctx, tx, "INSERT INTO "+w.t("log")+" VALUES (?, ?), (?, NULL)", at, line, at)
 }
 
-func (w *Workload) typesRow(ctx context.Context, tx *sql.Tx, r *rand.Rand) error {
+func (w *Workload) typesRow(ctx context.Context, tx session, r *rand.Rand) error {
 	if r.IntN(3) == 0 {
 		return exec(ctx, tx, "UPDATE "+w.t("types")+" SET x = ?, inv = ?, j = JSON_SET(COALESCE(j, '{}'), '$.k', ?) ORDER BY id LIMIT 3", r.NormFloat64(), r.IntN(9), r.IntN(99))
 	}
@@ -185,7 +194,7 @@ func (w *Workload) typesRow(ctx context.Context, tx *sql.Tx, r *rand.Rand) error
 }
 
 // big changes many rows in one transaction.
-func (w *Workload) big(ctx context.Context, tx *sql.Tx) error {
+func (w *Workload) big(ctx context.Context, tx session) error {
 	n := w.serial.Add(1)
 	if err := exec(ctx, tx, fmt.Sprintf("INSERT INTO %s (account, no, amount, doc) WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n+1 FROM s WHERE n < %d) SELECT %d, n, n, JSON_OBJECT('n', n) FROM s",
 		w.t("entries"), min(w.opt.Big, 1000), 1000+n)); err != nil {
@@ -197,32 +206,6 @@ func (w *Workload) big(ctx context.Context, tx *sql.Tx) error {
 		}
 	}
 	return exec(ctx, tx, fmt.Sprintf("DELETE FROM %s WHERE account = %d AND no %% 2 = 0", w.t("entries"), 1000+n))
-}
-
-// alter runs one DDL statement.
-func (w *Workload) alter(ctx context.Context, r *rand.Rand) error {
-	w.ddl.Lock()
-	defer w.ddl.Unlock()
-	n := w.serial.Add(1)
-	statements := []string{
-		fmt.Sprintf("ALTER TABLE %s ADD COLUMN x%d INT", w.t("empty"), n),
-		fmt.Sprintf("ALTER TABLE %s ADD COLUMN y%d VARCHAR(20) FIRST", w.t("empty"), n),
-		fmt.Sprintf("ALTER TABLE %s MODIFY b VARCHAR(%d)", w.t("empty"), 10+n%200),
-		fmt.Sprintf("CREATE TABLE %s (id INT PRIMARY KEY, t TEXT)", w.t(fmt.Sprint("made", n))),
-		fmt.Sprintf("ALTER TABLE %s ADD INDEX i%d (a)", w.t("empty"), n),
-	}
-	if w.opt.Truncate {
-		statements = append(statements, "TRUNCATE TABLE "+w.t("empty"))
-	}
-	s := statements[r.IntN(len(statements))]
-	if _, err := w.db.ExecContext(ctx, s); err != nil {
-		return err
-	}
-	if strings.HasPrefix(s, "CREATE TABLE") {
-		_, err := w.db.ExecContext(ctx, fmt.Sprintf("INSERT INTO %s VALUES (1, 'one'), (2, NULL)", w.t(fmt.Sprint("made", n))))
-		return err
-	}
-	return nil
 }
 
 var letters = []rune("abcdefghijk lmnopqrstuvwxyzABC'\"\\\n\t%_äöüßéñ中文😀")
