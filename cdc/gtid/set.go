@@ -3,6 +3,7 @@ package gtid
 import (
 	"bytes"
 	"cmp"
+	"iter"
 	"slices"
 	"strings"
 )
@@ -15,6 +16,12 @@ const MaxGNO = 1<<63 - 2
 
 // Interval is a run of transaction numbers, First to Last, both included.
 type Interval struct{ First, Last int64 }
+
+// Source is what transactions are numbered under.
+type Source struct {
+	UUID UUID
+	Tag  string
+}
 
 // line is all that a Set has of one UUID and tag. Intervals are sorted, not
 // empty, and neither touch nor overlap.
@@ -109,6 +116,29 @@ func (s *Set) Contains(sid UUID, tag string, gno int64) bool {
 func contains(runs []Interval, iv Interval) bool {
 	i, _ := slices.BinarySearchFunc(runs, iv.First, func(r Interval, first int64) int { return cmp.Compare(r.Last, first) })
 	return i < len(runs) && runs[i].First <= iv.First && iv.Last <= runs[i].Last
+}
+
+// First returns the smallest number that s has of a UUID and tag; ok is false
+// if it has none.
+func (s *Set) First(sid UUID, tag string) (gno int64, ok bool) {
+	i, ok := s.find(sid, tag)
+	if !ok {
+		return 0, false
+	}
+	return s.lines[i].runs[0].First, true
+}
+
+// All returns all runs of numbers, by UUID and tag.
+func (s *Set) All() iter.Seq2[Source, Interval] {
+	return func(yield func(Source, Interval) bool) {
+		for i := range s.lines {
+			for _, r := range s.lines[i].runs {
+				if !yield(Source{s.lines[i].sid, s.lines[i].tag}, r) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // Empty reports whether s has no GTID.

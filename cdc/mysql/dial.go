@@ -85,6 +85,7 @@ func (s *settings) openDB() (*sql.DB, error) {
 	db.SetMaxOpenConns(4)
 	db.SetMaxIdleConns(1)
 	db.SetConnMaxIdleTime(30 * time.Second)
+	db.SetConnMaxLifetime(s.lookEvery) // so that it is seen where the address leads to
 	return db, nil
 }
 

@@ -24,6 +24,14 @@
 // moves at the end of every transaction, captured or not (invariant 3). The
 // scheme, GTID or file, is chosen at the first start and stays.
 //
+// On another server only GTIDs count. At each connect both sides are compared:
+// what the server has purged and we lack is a lost position; what we have
+// delivered and the server lacks is an error that names it, until the user gives
+// it up (failover.go). The State has for each table what changed it last
+// (touched.go), so that only tables concerned are read anew then. OpenAnew
+// begins where the server is, when a position is lost. Each exchange of servers
+// begins an epoch of Seqs.
+//
 // # Shapes
 //
 // A server whose binlog_row_metadata is FULL tells names, types and key with

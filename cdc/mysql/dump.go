@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-mysql-org/go-mysql/client"
@@ -23,6 +24,7 @@ type dump struct {
 	s    *settings
 	conn *client.Conn
 	in   packets
+	why  atomic.Pointer[error] // of end
 }
 
 // openDump connects as a replica and asks for the log from pos on. skipTo is
@@ -56,6 +58,9 @@ func (d *dump) start(pos *position) (skipTo uint64, err error) {
 	if err := d.session(); err != nil {
 		return 0, err
 	}
+	if err := d.sameServer(pos.server); err != nil {
+		return 0, err
+	}
 	if err := d.rival(); err != nil {
 		return 0, err
 	}
@@ -71,6 +76,25 @@ func (d *dump) start(pos *position) (skipTo uint64, err error) {
 	}
 	return skipTo, d.dumpFile(pos.file, uint32(from))
 }
+
+// sameServer fails if the connection has reached another server than the one
+// that was asked whether it has what follows.
+func (d *dump) sameServer(want gtid.UUID) error {
+	res, err := d.conn.Execute("SELECT @@global.server_uuid")
+	if err != nil {
+		return err
+	}
+	text, err := res.GetString(0, 0)
+	if err != nil {
+		return err
+	}
+	if have, err := gtid.ParseUUID(text); err != nil || have != want {
+		return fmt.Errorf("%w: the connection for the log has reached server %s and the one before it server %s", errTwoServers, text, gtid.FormatUUID(want))
+	}
+	return nil
+}
+
+var errTwoServers = errors.New("the address leads to several servers, or was just moved to another one; it is tried again, but a proxy must lead all connections of this user to one server")
 
 // session tells the server what we can do, as a replica would.
 func (d *dump) session() error {
@@ -187,6 +211,9 @@ func serverError(b []byte) error {
 func (d *dump) next() ([]byte, error) {
 	b, err := d.in.next()
 	if err != nil {
+		if why := d.why.Load(); why != nil {
+			err = *why
+		}
 		return nil, err
 	}
 	if len(b) == 0 {
@@ -203,6 +230,12 @@ func (d *dump) next() ([]byte, error) {
 	return nil, fmt.Errorf("the server sends a packet of kind 0x%02x where an event was due", b[0])
 }
 
+// end ends the connection for a reason, which a read on it returns.
+func (d *dump) end(why error) {
+	d.why.Store(&why)
+	d.close()
+}
+
 // close ends the connection, and a read on it.
 func (d *dump) close() error { return d.raw().Close() }
 
@@ -216,8 +249,9 @@ func (s *settings) lost(err error, pos *position) error {
 	}
 	switch {
 	case strings.Contains(words, "same server_uuid/server_id"):
-		return fmt.Errorf("read the log of MySQL at %s: the server closed the connection, because another reader came with our server id %d or is this connector a second time: "+
-			"run it once only, and set %s to a number of our own: %w", s.addr(), s.serverID, optServerID, err)
+		// Trying again would end the other one's connection, and it ours, for ever.
+		return connect.Permanent(fmt.Errorf("read the log of MySQL at %s: the server closed the connection, because another reader came with our server id %d or is this connector a second time: "+
+			"run it once only, or set %s to a number of our own: %w", s.addr(), s.serverID, optServerID, err))
 	case strings.Contains(words, "max_allowed_packet"), strings.Contains(words, "event size"):
 		return connect.Permanent(fmt.Errorf("read the log of MySQL at %s: the server cannot send an event: %s; raise max_allowed_packet there: %w", s.addr(), words, err))
 	case strings.Contains(words, "server id"):

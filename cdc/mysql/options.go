@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/towline/towline/cdc/gtid"
 	"github.com/towline/towline/connect"
 	"github.com/towline/towline/offsets"
 )
@@ -55,6 +56,7 @@ const (
 	optTombstones       = "tombstones.on.delete"
 	optSchemas          = "include.schema.changes"
 	optNetWrite         = "binlog.net.write.timeout"
+	optLost             = "gtid.lost.accept"
 )
 
 const (
@@ -97,6 +99,9 @@ func connectionOptions() []connect.Option {
 			Doc: "Not supported: certificates are PEM files here, see `database.ssl.ca`."},
 		{Name: optTimeout, Type: connect.TypeInt, Default: "30000", Min: 100, Max: 3600_000, Importance: connect.Medium, Group: groupConnection,
 			Doc: "Milliseconds that connecting and logging in may take."},
+		{Name: optLost, Type: connect.TypeString, Importance: connect.Low, Group: groupConnection, Check: func(v string) error { _, err := gtid.Parse(v); return err },
+			Doc: "GTIDs of transactions that are given up when the server does not have them although they were delivered, as after a failover that lost them. " +
+				"The tables that they changed are emptied in the targets and copied from the server. Without it such a connector stops with an error that says what to set here. Later losses are not covered."},
 	}
 }
 
@@ -271,6 +276,8 @@ type settings struct {
 	connector      string
 	log            *slog.Logger
 	noReread       bool          // see Source.NoReread
+	givenUp        *gtid.Set     // transactions that may be missing at the server
+	lookEvery      time.Duration // how often the server is asked for its log and who it is
 	maxPos         uint64        // positions from here on cannot be asked for
 	commitWait     time.Duration // how long a commit may take after it is in the log
 }
@@ -280,8 +287,13 @@ func newSettings(cfg connect.Config) (*settings, error) {
 	if err != nil {
 		return nil, connect.Permanent(err)
 	}
+	lost, err := gtid.Parse(cfg.String(optLost))
+	if err != nil {
+		return nil, connect.Permanent(fmt.Errorf("%s: %w", optLost, err))
+	}
 	s := &settings{
-		host: cfg.String(optHost), port: strconv.FormatInt(cfg.Int(optPort), 10),
+		givenUp: lost,
+		host:    cfg.String(optHost), port: strconv.FormatInt(cfg.Int(optPort), 10),
 		user: cfg.String(optUser), password: cfg.String(optPassword),
 		serverID: uint32(cfg.Int(optServerID)),
 		sslMode:  strings.ToLower(cfg.String(optSSLMode)),
@@ -292,7 +304,7 @@ func newSettings(cfg connect.Config) (*settings, error) {
 		action: cfg.String(optActionQuery), actionEvery: cfg.Millis(optHeartbeat),
 		guard:     guardrail{most: int(cfg.Int(optGuardMax)), fail: strings.EqualFold(cfg.String(optGuardAction), "fail")},
 		topics:    topics{prefix: cfg.String(optPrefix), delimiter: cfg.String(optDelimiter), single: strings.EqualFold(cfg.String(optLayout), "single")},
-		connector: cfg.Name(), log: slog.New(slog.DiscardHandler), maxPos: 1 << 32, commitWait: 10 * time.Second,
+		connector: cfg.Name(), log: slog.New(slog.DiscardHandler), maxPos: 1 << 32, commitWait: 10 * time.Second, lookEvery: retentionEvery,
 	}
 	s.guard.log = s.log
 	if s.topics.delimiter == "" {

@@ -187,6 +187,7 @@ func (q *sequencer) outcome(ctx context.Context, h *binlog.Header, o *ddl.Outcom
 	if !q.s.filter.database(n.db) {
 		return nil
 	}
+	q.tx.named = append(q.tx.named, n)
 	if o.Err != nil {
 		return q.lose(n, fmt.Sprintf("its shape after %s at %s:%d is not known: %v", quote(text), q.file, q.offset, o.Err))
 	}
@@ -257,6 +258,7 @@ func (q *sequencer) anew(ctx context.Context, h *binlog.Header, n tableName, rea
 // nobody does that the table is stopped: to empty it would be the end of its
 // rows.
 func (q *sequencer) empty(ctx context.Context, h *binlog.Header, old, t *schema.Table, c *connect.SchemaChange, reason string) error {
+	q.tx.named = append(q.tx.named, tableName{t.Database, t.Name})
 	if q.s.noReread {
 		q.stop(tableName{t.Database, t.Name}, reason+"; with snapshot.mode=no_data nothing is copied, so copy the table anew yourself")
 		return nil

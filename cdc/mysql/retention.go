@@ -7,6 +7,8 @@ import (
 	"math"
 	"sync"
 	"time"
+
+	"github.com/towline/towline/offsets"
 )
 
 // The names of gauges.
@@ -24,11 +26,12 @@ type reached struct {
 	file   string
 	pos    uint64
 	commit int64 // of the last transaction, microseconds since 1970
+	at     offsets.Position
 }
 
-func (r *reached) set(file string, pos uint64, commit int64) {
+func (r *reached) set(file string, pos uint64, commit int64, at offsets.Position) {
 	r.mu.Lock()
-	r.file, r.pos = file, pos
+	r.file, r.pos, r.at = file, pos, append(r.at[:0], at...)
 	if commit > 0 {
 		r.commit = commit
 	}
@@ -94,11 +97,13 @@ func (l *logFiles) behind(file string, pos uint64, commit int64) (bytes uint64, 
 }
 
 // watchLog looks now and then at how long the server still has what is to be
-// read next, and warns before it is too late.
-func (s *Source) watchLog(ctx context.Context, db *sql.DB) {
-	tick := time.NewTicker(retentionEvery)
+// read next, and warns before it is too late; and whether it is still the
+// server that the address leads to.
+func (s *Source) watchLog(ctx context.Context, db *sql.DB, d *dump) {
+	tick := time.NewTicker(s.settings.lookEvery)
 	defer tick.Stop()
 	warned := false
+	var at offsets.Position
 	for {
 		select {
 		case <-tick.C:
@@ -106,6 +111,7 @@ func (s *Source) watchLog(ctx context.Context, db *sql.DB) {
 			return
 		}
 		warned = s.lookAtLog(ctx, db, warned)
+		at = s.lookElsewhere(ctx, db, d, at)
 	}
 }
 

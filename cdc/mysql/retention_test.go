@@ -67,7 +67,7 @@ func TestRetention(t *testing.T) {
 		if s.lookAtLog(t.Context(), r.srv.DB(), false); gauges[gaugeBehind] < 2000 || gauges[gaugeLeft] > 2592000 || logged.Len() > 0 {
 			t.Errorf("before the last files: %v %s", gauges, logged.String())
 		}
-		s.reached.set(s.reached.file, s.reached.pos, microsAgo(29*24*time.Hour))
+		s.reached.set(s.reached.file, s.reached.pos, microsAgo(29*24*time.Hour), nil)
 		if !s.lookAtLog(t.Context(), r.srv.DB(), false) || !strings.Contains(logged.String(), "may purge the log that is to be read next") || gauges[gaugeLeft] > 25*3600 {
 			t.Errorf("shortly before the end: %v %s", gauges, logged.String())
 		}

@@ -65,13 +65,15 @@ type sequencer struct {
 type transaction struct {
 	open   bool
 	gtid   binlog.GTID
-	commit int64     // microseconds since 1970
-	thread uint32    // connection that made it
-	began  bool      // its BEGIN has come
-	xa     *prepared // of an XA transaction: its rows so far
-	query  string    // the statement that the rows are of
-	tasks  int       // of it, in all jobs
-	hit    []*target // captured tables with rows in it
+	commit int64       // microseconds since 1970
+	thread uint32      // connection that made it
+	began  bool        // its BEGIN has come
+	xa     *prepared   // of an XA transaction: its rows so far
+	query  string      // the statement that the rows are of
+	tasks  int         // of it, in all jobs
+	hit    []*target   // captured tables with rows in it
+	named  []tableName // tables that its statements changed otherwise
+	part   bool        // some of its rows are out before its end
 }
 
 // stopOrder ends the following of a table or, with a definition, begins it
@@ -262,9 +264,12 @@ func (q *sequencer) flush(ctx context.Context, drained bool) error {
 	if q.moved || j.end > 0 {
 		j.pos = q.pos.append(nil)
 		j.file, j.offset, j.commit = q.pos.file, q.pos.pos, q.tx.commit
-		j.state, q.settled = q.settled, nil
+		j.state, q.settled = q.shapes.touch.save(q.settled), nil
 		j.tables, q.tables = q.tables, nil
 		q.moved = false
+	} else if q.tx.gtid.GNO != 0 {
+		q.tx.part = true
+		j.state = append(j.state[:0], q.tx.partialEntry())
 	}
 	q.cur, q.sent = next, time.Now()
 	q.emit(ctx, j)
@@ -273,9 +278,9 @@ func (q *sequencer) flush(ctx context.Context, drained bool) error {
 
 // begin opens a transaction.
 func (q *sequencer) begin(g binlog.GTID, h *binlog.Header) {
-	hit := q.tx.hit[:0]
+	hit, named := q.tx.hit[:0], q.tx.named[:0]
 	clear(q.tx.hit)
-	q.tx = transaction{open: true, gtid: g, commit: int64(g.CommitTime), hit: hit}
+	q.tx = transaction{open: true, gtid: g, commit: int64(g.CommitTime), hit: hit, named: named}
 	if q.tx.commit == 0 {
 		q.tx.commit = int64(h.Timestamp) * 1e6
 	}
@@ -286,6 +291,7 @@ func (q *sequencer) begin(g binlog.GTID, h *binlog.Header) {
 func (q *sequencer) end() {
 	if g := &q.tx.gtid; g.GNO != 0 {
 		q.pos.gtids.Add(g.SID, g.Tag, g.GNO)
+		q.touched(g)
 	}
 	if q.tx.tasks > 0 {
 		q.cur.tasks[len(q.cur.tasks)-1].last = true // flush has kept it back
@@ -298,6 +304,20 @@ func (q *sequencer) end() {
 	q.open = q.open[:0]
 	q.advance()
 	q.applyStops()
+}
+
+// touched takes note of the tables that the transaction changed.
+func (q *sequencer) touched(g *binlog.GTID) {
+	for _, t := range q.tx.hit {
+		q.shapes.touch.note(t.name, g)
+	}
+	for _, n := range q.tx.named {
+		q.shapes.touch.note(n, g)
+	}
+	if p := q.shapes.touch.partial; q.tx.part || p != nil && p.id.Contains(g.SID, g.Tag, g.GNO) {
+		q.open = append(q.open, offsets.Entry{Key: keyPartial})
+		q.shapes.touch.partial = nil
+	}
 }
 
 // advance moves the position to where we are, outside of transactions. A dump

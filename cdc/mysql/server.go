@@ -132,43 +132,45 @@ func head(ctx context.Context, db *sql.DB, m mode, server gtid.UUID) (position, 
 	return p, err
 }
 
-// resumable returns nil if the server still has all that follows pos. It gives
-// the server a while to commit what it has sent already.
-func resumable(ctx context.Context, db *sql.DB, f facts, pos *position, wait time.Duration) error {
+// resumable fails if the server does not have all that follows pos any more.
+// It returns what lies before pos and the server does not have, nil for
+// nothing. It gives the server a while to commit what it has sent already.
+func resumable(ctx context.Context, db *sql.DB, f facts, pos *position, wait time.Duration) (lost *gtid.Set, err error) {
 	server, err := f.uuid()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if pos.mode == byFile {
 		if server != pos.server {
-			return fmt.Errorf("%w: this is server %s, but the saved position %s:%d is of server %s, and files and positions mean nothing on another server; "+
+			return nil, fmt.Errorf("%w: this is server %s, but the saved position %s:%d is of server %s, and files and positions mean nothing on another server; "+
 				"connect to that server, or take a new snapshot (with gtid_mode=ON a change of servers needs none)", connect.ErrPositionLost, gtid.FormatUUID(server), pos.file, pos.pos, gtid.FormatUUID(pos.server))
 		}
-		return hasFile(ctx, db, pos)
+		return nil, hasFile(ctx, db, pos)
 	}
 	if !f.gtidMode() {
-		return connect.Permanent(fmt.Errorf("gtid_mode is %s, but the saved position is a set of GTIDs; SET PERSIST gtid_mode = ON (step by step), or take a new snapshot", f["gtid_mode"]))
+		return nil, connect.Permanent(fmt.Errorf("gtid_mode is %s, but the saved position is a set of GTIDs; SET PERSIST gtid_mode = ON (step by step), or take a new snapshot", f["gtid_mode"]))
 	}
 	executed, err := executedWith(ctx, db, pos.gtids, wait)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !pos.gtids.SubsetOf(executed) {
-		ahead := pos.gtids.Clone()
-		ahead.Subtract(executed)
-		return fmt.Errorf("%w: transactions %s were captured, but server %s does not have them: its log was reset, or it lost them in a failover, or it is not the same data; "+
-			"connect to a server that has them, or take a new snapshot", connect.ErrPositionLost, ahead, gtid.FormatUUID(server))
+		lost = pos.gtids.Clone()
+		lost.Subtract(executed)
+		if err := catchingUp(ctx, db, lost); err != nil {
+			return nil, err
+		}
 	}
 	purged, err := readSet(ctx, db, "gtid_purged")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !purged.SubsetOf(pos.gtids) {
 		purged.Subtract(pos.gtids)
-		return fmt.Errorf("%w: the server has purged transactions %s from its log, which were not captured yet; take a new snapshot, and raise binlog_expire_logs_seconds",
+		return nil, fmt.Errorf("%w: the server has purged transactions %s from its log, which were not captured yet; take a new snapshot, and raise binlog_expire_logs_seconds",
 			connect.ErrPositionLost, purged)
 	}
-	return nil
+	return lost, nil
 }
 
 // hasFile returns nil if the server's log has the place of pos.

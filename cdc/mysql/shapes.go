@@ -45,6 +45,7 @@ type shapes struct {
 	xa    undecided
 	temps temporaries
 	keys  cascades
+	touch touches
 
 	version     int    // of the server that wrote the log
 	versionText string // likewise
@@ -59,6 +60,7 @@ func newShapes(s *settings, f facts, report func(n tableName, reason string)) *s
 		filter: s.filter, defs: map[tableName]*ddl.Def{}, databases: map[string]ddl.Database{},
 		halted: map[tableName]string{}, lost: map[tableName]string{}, views: map[tableName]*view{}, report: report,
 		xa: undecided{byKey: map[string]*prepared{}}, temps: temporaries{},
+		touch:     touches{byTable: map[tableName]*touched{}},
 		lowerCase: f["lower_case_table_names"] == "1", full: f.is("binlog_row_metadata", "FULL"), serverColl: f["collation_server"],
 	}
 }
@@ -280,6 +282,8 @@ func (s *shapes) load(state []offsets.Entry) error {
 			err = s.xa.load(e)
 		case strings.HasPrefix(e.Key, keyTemporary):
 			err = s.temps.load(e.Pos)
+		case strings.HasPrefix(e.Key, keyTouched), e.Key == keyTracked, e.Key == keyPartial:
+			err = s.touch.load(e)
 		}
 		if err != nil {
 			return fmt.Errorf("entry %s: %w", e.Key, err)

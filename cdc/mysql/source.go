@@ -130,7 +130,7 @@ func (s *Source) open(ctx context.Context, db *sql.DB, from offsets.Position, st
 	case anew:
 		pos, fresh, first.gone, err = s.anew(ctx, db, f, sh, from, state)
 	default:
-		pos, fresh, err = s.resume(ctx, db, f, sh, from, state)
+		pos, fresh, first, err = s.resume(ctx, db, f, sh, from, state)
 	}
 	if err != nil {
 		return err
@@ -146,7 +146,7 @@ func (s *Source) open(ctx context.Context, db *sql.DB, from offsets.Position, st
 		if err != nil {
 			return connect.Permanent(fmt.Errorf("saved state: entry %s: %w", keyShown, err))
 		}
-		first.reread, fresh = sh.widened(saved), append(fresh, shown)
+		first.reread, fresh = append(first.reread, sh.widened(saved)...), append(fresh, shown)
 	}
 	if err := s.warnCascades(ctx, db, f, &sh.keys); err != nil {
 		return err
@@ -179,7 +179,7 @@ func (s *Source) first(ctx context.Context, db *sql.DB, f facts, sh *shapes) (po
 	if err != nil {
 		return pos, nil, err
 	}
-	return pos, append(sh.entries(), s.settings.shown), s.warnPrepared(ctx, db)
+	return pos, slices.Concat(sh.entries(), sh.touch.track(&pos), []offsets.Entry{s.settings.shown}), s.warnPrepared(ctx, db)
 }
 
 // warnPrepared tells of XA transactions that are prepared at the first start:
@@ -192,32 +192,38 @@ func (s *Source) warnPrepared(ctx context.Context, db *sql.DB) error {
 	return err
 }
 
-// resume returns where an earlier run has got, and the State of databases
-// that it did not follow.
-func (s *Source) resume(ctx context.Context, db *sql.DB, f facts, sh *shapes, from offsets.Position, state []offsets.Entry) (position, []offsets.Entry, error) {
+// resume returns where an earlier run has got, what the State lacks, and what
+// is to be told first.
+func (s *Source) resume(ctx context.Context, db *sql.DB, f facts, sh *shapes, from offsets.Position, state []offsets.Entry) (position, []offsets.Entry, marks, error) {
 	pos, err := parsePosition(from)
 	if err != nil {
-		return pos, nil, connect.Permanent(fmt.Errorf("saved position %x: %w", []byte(from), err))
-	}
-	if err := resumable(ctx, db, f, &pos, s.settings.commitWait); err != nil {
-		return pos, nil, err
+		return pos, nil, marks{}, connect.Permanent(fmt.Errorf("saved position %x: %w", []byte(from), err))
 	}
 	if err := sh.load(state); err != nil {
-		return pos, nil, connect.Permanent(fmt.Errorf("saved state: %w", err))
+		return pos, nil, marks{}, connect.Permanent(fmt.Errorf("saved state: %w", err))
 	}
-	fresh, err := sh.admit(ctx, db)
+	lost, err := resumable(ctx, db, f, &pos, s.settings.commitWait)
 	if err != nil {
-		return pos, nil, err
+		return pos, nil, marks{}, err
 	}
 	server, err := f.uuid()
 	if err != nil {
-		return pos, nil, err
+		return pos, nil, marks{}, err
 	}
-	if server != pos.server { // a GTID position on another server
+	first, fresh, err := s.rejoin(ctx, db, server, sh, &pos, lost)
+	if err != nil {
+		return pos, nil, marks{}, err
+	}
+	fresh = append(fresh, sh.touch.track(&pos)...)
+	more, err := sh.admit(ctx, db)
+	if err != nil {
+		return pos, nil, marks{}, err
+	}
+	if server != pos.server || lost != nil { // a GTID position on another server
 		pos.seq = nextEpoch(pos.seq)
 		pos.server, pos.file, pos.pos = server, "", 0
 	}
-	return pos, fresh, nil
+	return pos, append(fresh, more...), first, nil
 }
 
 // start starts the goroutines. sh is the sequencer's from then on.
@@ -239,7 +245,7 @@ func (s *Source) start(db *sql.DB, d *dump, skipTo uint64, pos position, sh *sha
 	r.wg.Go(func() { d.read(ctx, units, spare) })
 	r.wg.Go(func() { q.run(ctx, units, spare, first) })
 	startDecoders(&r.wg, decoders, work)
-	r.wg.Go(func() { s.watchLog(ctx, db) })
+	r.wg.Go(func() { s.watchLog(ctx, db, d) })
 	if s.settings.action != "" {
 		r.wg.Go(func() { s.act(ctx, db) })
 	}
@@ -340,10 +346,11 @@ func (s *Source) finish(r *run, j *job) error {
 	}
 	s.setTables(j)
 	if j.pos == nil {
+		b.State = append(b.State, j.state...) // of a part of a transaction
 		return nil
 	}
 	putSeq(j.pos, s.seq)
-	s.reached.set(j.file, j.offset, j.commit)
+	s.reached.set(j.file, j.offset, j.commit, j.pos)
 	b.Pos = j.pos
 	b.State = append(append(b.State, j.state...), s.state...)
 	s.state = nil

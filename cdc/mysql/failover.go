@@ -1,0 +1,188 @@
+package mysql
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/towline/towline/cdc/gtid"
+	"github.com/towline/towline/connect"
+	"github.com/towline/towline/offsets"
+	"github.com/towline/towline/schema/catalog"
+)
+
+// rejoin compares what was delivered with what the server has. What the server
+// has and we have not is read; the inverse, changes that were delivered and
+// that this server never had, is an error that names them, unless optLost
+// gives them up: then the tables that they changed are emptied and read anew,
+// and so are those of a transaction that another server has sent in part. pos
+// is corrected.
+func (s *Source) rejoin(ctx context.Context, db *sql.DB, server gtid.UUID, sh *shapes, pos *position, lost *gtid.Set) (marks, []offsets.Entry, error) {
+	var names []tableName
+	all := false
+	if lost != nil {
+		if names, all = sh.touch.changedBy(lost); !lost.SubsetOf(s.settings.givenUp) {
+			return marks{}, nil, s.settings.lostError(server, pos, lost, names, all)
+		}
+		pos.gtids.Subtract(lost)
+		s.settings.log.Warn("mysql: transactions that were delivered are given up, since the server does not have them; tables that they changed are copied anew",
+			"gtids", lost.String(), "tables", tableList(names, all))
+	}
+	var fresh []offsets.Entry
+	if p := sh.touch.partial; p != nil && server != pos.server {
+		fresh = append(fresh, offsets.Entry{Key: keyPartial})
+		sh.touch.partial = nil
+		if !p.id.SubsetOf(pos.gtids) {
+			names = append(names, p.tables...)
+			s.settings.log.Warn("mysql: a transaction was delivered in part when the server was exchanged; the tables that it changes are copied anew",
+				"gtid", p.id.String(), "tables", tableList(p.tables, false))
+		}
+	}
+	if lost != nil || len(names) > 0 {
+		m, more, err := s.asTheyAre(ctx, db, sh, names, all)
+		return m, append(fresh, more...), err
+	}
+	return marks{}, fresh, nil
+}
+
+// lostError says which changes were delivered that the server does not have.
+func (s *settings) lostError(server gtid.UUID, pos *position, lost *gtid.Set, names []tableName, all bool) error {
+	if server == pos.server {
+		return fmt.Errorf("%w: transactions %s were captured, but server %s does not have them any more: its log was reset, or it lost them in a crash, or it was restored from a backup; "+
+			"they changed %s; to copy those anew and go on set %s to %s, or take a new snapshot", connect.ErrPositionLost, lost, gtid.FormatUUID(server), tableList(names, all), optLost, lost)
+	}
+	return connect.Permanent(fmt.Errorf("transactions that were delivered from server %s are not on server %s: %s (%d in all); they changed %s, and their changes have these GTIDs in the topics; "+
+		"either connect to a server that has them (or let this one replicate them), or give them up: set %s to %s and start again, which empties those tables in the targets and copies them from this server",
+		gtid.FormatUUID(pos.server), gtid.FormatUUID(server), lost, lost.Len(), tableList(names, all), optLost, lost))
+}
+
+// tableList names tables.
+func tableList(names []tableName, all bool) string {
+	const most = 20
+	switch {
+	case all:
+		return "any of the captured tables (they are older than what is known of each table)"
+	case len(names) == 0:
+		return "no captured table"
+	}
+	list := make([]string, 0, most+1)
+	for _, n := range names[:min(len(names), most)] {
+		list = append(list, n.String())
+	}
+	if more := len(names) - most; more > 0 {
+		list = append(list, fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(list, ", ")
+}
+
+// asTheyAre gives tables the shape that the server has now and has them emptied
+// and read anew. Undecided XA transactions are forgotten, for the server may
+// not have them. As with Resume, statements that the log still holds may not
+// fit, which each table map is checked for.
+func (s *Source) asTheyAre(ctx context.Context, db *sql.DB, sh *shapes, names []tableName, all bool) (m marks, fresh []offsets.Entry, err error) {
+	now, err := s.settings.catalogNow(ctx, db)
+	if err != nil {
+		return m, nil, err
+	}
+	if all {
+		names = sh.names(func(tableName) bool { return true })
+		for n := range now.defs {
+			names = append(names, n)
+		}
+	}
+	slices.SortFunc(names, func(a, b tableName) int { return strings.Compare(a.String(), b.String()) })
+	for _, n := range slices.Compact(names) {
+		if !s.settings.filter.table(n.db, n.table) || sh.stopped(n) {
+			continue
+		}
+		if s.settings.noReread {
+			e, _ := sh.stop(n, "changes of it were delivered that the server does not have; with snapshot.mode=no_data nothing is copied, so copy the table anew yourself")
+			fresh = append(fresh, e)
+			continue
+		}
+		if t := sh.shown(n); t != nil {
+			m.gone = append(m.gone, t)
+		}
+		fresh = append(fresh, sh.set(n, now.defs[n]))
+		if reason, bad := now.halted[n]; bad {
+			e, _ := sh.stop(n, reason)
+			fresh = append(fresh, e)
+		} else if t := sh.shown(n); t != nil {
+			m.reread = append(m.reread, t)
+		}
+	}
+	for key, x := range sh.xa.byKey {
+		for i := range x.parts {
+			fresh = append(fresh, offsets.Entry{Key: partKey(key, i)})
+		}
+	}
+	sh.xa = undecided{byKey: map[string]*prepared{}}
+	return m, fresh, nil
+}
+
+// catalogNow reads the tables as the server has them now.
+func (s *settings) catalogNow(ctx context.Context, db *sql.DB) (*shapes, error) {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	if err := catalog.Prepare(ctx, conn); err != nil {
+		return nil, err
+	}
+	now := &shapes{filter: s.filter}
+	return now, now.readCatalog(ctx, conn)
+}
+
+// catchingUp returns why the server may yet get transactions that it lacks: it
+// is a replica that is still being fed. Where it cannot be asked it is none.
+func catchingUp(ctx context.Context, db *sql.DB, lost *gtid.Set) error {
+	row, err := firstRow(ctx, db, "SHOW REPLICA STATUS")
+	if n, _ := code(err); n != 0 || row == nil {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if !strings.EqualFold(row["Replica_SQL_Running"], "Yes") {
+		return nil
+	}
+	retrieved, err := gtid.Parse(row["Retrieved_Gtid_Set"])
+	if err != nil {
+		return err
+	}
+	if strings.EqualFold(row["Replica_IO_Running"], "No") && !lost.SubsetOf(retrieved) {
+		return nil
+	}
+	return fmt.Errorf("%w: it lacks %s", errBehind, lost)
+}
+
+var errBehind = errors.New("the server is a replica that has not yet applied all that was delivered; it is asked again until it has, or does not replicate any more")
+
+// lookElsewhere ends the dump if the address leads to another server by now
+// that has more than we have, while nothing came since the last look: ours is
+// left behind, though it still answers. It returns where we are.
+func (s *Source) lookElsewhere(ctx context.Context, db *sql.DB, d *dump, last offsets.Position) offsets.Position {
+	s.reached.mu.Lock()
+	at := slices.Clone(s.reached.at)
+	s.reached.mu.Unlock()
+	pos, err := parsePosition(at)
+	if err != nil || !bytes.Equal(at, last) || pos.mode != byGTID {
+		return at
+	}
+	var text, set string
+	if err := db.QueryRowContext(ctx, "SELECT @@global.server_uuid, @@global.gtid_executed").Scan(&text, &set); err != nil {
+		return at // it may be away; Read tells if ours is
+	}
+	server, err := gtid.ParseUUID(text)
+	have, err2 := gtid.Parse(set)
+	if err != nil || err2 != nil || server == pos.server || have.SubsetOf(pos.gtids) {
+		return at
+	}
+	d.end(fmt.Errorf("the address leads to server %s now, which has more than server %s sends, whose log we read; connecting again", text, gtid.FormatUUID(pos.server)))
+	return at
+}

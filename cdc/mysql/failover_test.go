@@ -1,0 +1,226 @@
+package mysql
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/towline/towline/connect"
+	"github.com/towline/towline/e2e/mysqltest"
+)
+
+// feed makes b a replica of a.
+func feed(t *testing.T, a, b *mysqltest.Server, more string) {
+	t.Helper()
+	b.Exec(t, fmt.Sprintf("CHANGE REPLICATION SOURCE TO SOURCE_HOST = '%s', SOURCE_PORT = %d, SOURCE_USER = '%s', SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1%s; START REPLICA",
+		a.Host, a.Port, a.User, more))
+}
+
+// executed is what a server has.
+func executed(t *testing.T, s *mysqltest.Server) string {
+	t.Helper()
+	return strings.ReplaceAll(s.Query(t, "SELECT @@gtid_executed")[0][0], "\n", "")
+}
+
+// caughtUp waits until b has all that a has, and then ends the replication.
+func caughtUp(t *testing.T, a, b *mysqltest.Server) {
+	t.Helper()
+	if got := b.Query(t, "SELECT WAIT_FOR_EXECUTED_GTID_SET('"+executed(t, a)+"', 60)")[0][0]; got != "0" {
+		t.Fatal("the replica does not catch up")
+	}
+	b.Exec(t, "STOP REPLICA; RESET REPLICA ALL")
+}
+
+// What was delivered and is not on the new server is reported with the tables
+// that it changed, and given up only on request: then those are read anew.
+func TestLostInFailover(t *testing.T) {
+	a, b := mysqltest.Start(t), mysqltest.Start(t)
+	r := newRig(t, a)
+	r.exec(t, "CREATE TABLE x (id INT PRIMARY KEY); CREATE TABLE y (id INT PRIMARY KEY); CREATE TABLE z (id INT PRIMARY KEY); CREATE TABLE w (id INT PRIMARY KEY)")
+	s := r.open(t, nil, nil)
+	r.exec(t, "INSERT INTO x VALUES (1); INSERT INTO y VALUES (1); INSERT INTO z VALUES (1); INSERT INTO w VALUES (1)")
+	feed(t, a, b, "")
+	caughtUp(t, a, b)
+	kept := executed(t, a)
+	r.exec(t, "INSERT INTO x VALUES (2); BEGIN; DELETE FROM y; INSERT INTO x VALUES (3); COMMIT; CREATE TABLE v (id INT PRIMARY KEY); ALTER TABLE w ADD COLUMN n INT")
+	tp := newTape(nil)
+	until(t, s, tp)
+	s.Close()
+	lost := b.Query(t, "SELECT GTID_SUBTRACT('"+executed(t, a)+"', '"+kept+"')")[0][0]
+	b.Exec(t, "INSERT INTO "+r.db+".z VALUES (2)") // of the new server alone
+
+	r.srv, r.values[optPort] = b, fmt.Sprint(b.Port)
+	last := tp.stops[len(tp.stops)-1]
+	open := func() (*Source, error) {
+		s := r.source(t)
+		s.settings.commitWait = 100 * time.Millisecond
+		err := s.Open(t.Context(), last.pos, last.state)
+		t.Cleanup(func() { s.Close() })
+		return s, err
+	}
+	_, err := open()
+	if !connect.IsPermanent(err) || errors.Is(err, connect.ErrPositionLost) {
+		t.Fatal(err)
+	}
+	for _, want := range []string{lost, "4 in all", optLost, fmt.Sprintf("%[1]s.v, %[1]s.w, %[1]s.x, %[1]s.y,", r.db)} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not in: %v", want, err)
+		}
+	}
+	r.values[optLost] = strings.TrimSuffix(lost, lost[len(lost)-1:]) // one less, or other ones
+	if _, err := open(); err == nil || !strings.Contains(err.Error(), lost) {
+		t.Fatalf("one that is not given up: %v", err)
+	}
+	r.values[optLost] = lost
+	s, err = open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.exec(t, "INSERT INTO x VALUES (4); INSERT INTO w VALUES (4)")
+	after := newTape(last.state)
+	until(t, s, after)
+	diff(t, after.texts(), []string{"t v end", "t w end", "t x end", "t y end", "s w id int reread end", "s x id int reread end", "s y id int reread end",
+		"c z (2) end", "c x (4) end", "c w (4) end"})
+	for _, rec := range after.records[7:] {
+		if rec.seq>>connect.SeqEpochShift != 1 {
+			t.Errorf("%s has seq %x", rec.text, rec.seq)
+		}
+	}
+	// It is done with, without the option too.
+	delete(r.values, optLost)
+	last = after.stops[len(after.stops)-1]
+	if s, err = open(); err != nil {
+		t.Fatal(err)
+	}
+	r.exec(t, "INSERT INTO y VALUES (5)")
+	after = newTape(last.state)
+	until(t, s, after)
+	diff(t, after.texts(), []string{"c y (5) end"})
+}
+
+// Of a large transaction a part may be out when the server is exchanged, and
+// the new one may have it later or never.
+func TestPartialInFailover(t *testing.T) {
+	a, b := mysqltest.Start(t), mysqltest.Start(t)
+	r := newRig(t, a)
+	r.exec(t, "CREATE TABLE x (id INT PRIMARY KEY AUTO_INCREMENT, v VARCHAR(1000)); CREATE TABLE y (id INT PRIMARY KEY)")
+	feed(t, a, b, "")
+	caughtUp(t, a, b)
+	s := r.open(t, nil, nil)
+	r.exec(t, "INSERT INTO y VALUES (1); INSERT INTO x (v) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900) SELECT REPEAT('v', 1000) FROM n")
+	tp := newTape(nil)
+	var batch connect.Batch
+	for len(tp.records) < 300 || batch.Pos != nil {
+		batch.Reset()
+		if err := s.Read(t.Context(), &batch); err != nil {
+			t.Fatal(err)
+		}
+		tp.add(&batch)
+	}
+	s.Close()
+	feed(t, a, b, "")
+	caughtUp(t, a, b)
+	r.srv, r.values[optPort] = b, fmt.Sprint(b.Port)
+	last := tp.stops[len(tp.stops)-1]
+	s = r.open(t, last.pos, tp.entries())
+	after := newTape(tp.entries())
+	until(t, s, after)
+	if got := after.texts(); len(got) != 902 || got[0] != "t x end" || got[1] != "s x id int,v varchar reread end" {
+		t.Errorf("%d records, which begin with %q", len(got), got[:min(len(got), 3)])
+	}
+	if _, ok := after.state[keyPartial]; !ok || after.state[keyPartial] != nil {
+		t.Error("the part is not forgotten")
+	}
+	// On the same server the rest comes, and all is numbered as before.
+	r.srv, r.values[optPort] = a, fmt.Sprint(a.Port)
+	s = r.open(t, last.pos, tp.entries())
+	after = newTape(tp.entries())
+	until(t, s, after)
+	if got := after.records; got[len(got)-1].seq != 901 {
+		t.Errorf("the last change has seq %d", got[len(got)-1].seq)
+	}
+	for _, text := range after.texts() {
+		if strings.HasPrefix(text, "t ") || strings.HasPrefix(text, "s ") {
+			t.Errorf("%s on the same server", text)
+		}
+	}
+}
+
+// A replica that is only late has lost nothing.
+func TestReplicaThatIsBehind(t *testing.T) {
+	a, b := mysqltest.Start(t), mysqltest.Start(t)
+	r := newRig(t, a)
+	r.exec(t, "CREATE TABLE x (id INT PRIMARY KEY)")
+	s := r.open(t, nil, nil)
+	r.exec(t, "INSERT INTO x VALUES (1)")
+	tp := newTape(nil)
+	until(t, s, tp)
+	s.Close()
+	feed(t, a, b, ", SOURCE_DELAY = 3600")
+	r.values[optPort] = fmt.Sprint(b.Port)
+	last := tp.stops[len(tp.stops)-1]
+	s = r.source(t)
+	s.settings.commitWait = 10 * time.Millisecond
+	err := s.Open(t.Context(), last.pos, last.state)
+	if err == nil || connect.IsPermanent(err) || !errors.Is(err, errBehind) {
+		t.Fatal(err)
+	}
+	b.Exec(t, "STOP REPLICA; CHANGE REPLICATION SOURCE TO SOURCE_DELAY = 0; START REPLICA")
+	caughtUp(t, a, b)
+	r.open(t, last.pos, last.state)
+}
+
+// The log is never read from a server that was not asked whether it fits.
+func TestLogOfAnotherServer(t *testing.T) {
+	r := newRig(t, mysqltest.Shared(t))
+	s := r.open(t, nil, nil)
+	tp := newTape(nil)
+	until(t, s, tp)
+	pos, err := parsePosition(tp.stops[0].pos)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pos.server[0]++
+	if _, _, err := s.settings.openDump(t.Context(), &pos); !errors.Is(err, errTwoServers) || connect.IsPermanent(err) {
+		t.Fatal(err)
+	}
+}
+
+// An address that has moved is noticed although the server that it has left
+// still answers, and is silent.
+func TestAddressMoves(t *testing.T) {
+	a, b := mysqltest.Start(t), mysqltest.Start(t)
+	r := newRig(t, a)
+	r.exec(t, "CREATE TABLE x (id INT PRIMARY KEY)")
+	feed(t, a, b, "")
+	caughtUp(t, a, b)
+	p := a.Proxy(t)
+	r.values[optHost], r.values[optPort] = p.Host(), fmt.Sprint(p.Port())
+	s := r.source(t)
+	s.settings.lookEvery = 20 * time.Millisecond
+	if err := s.Open(t.Context(), nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	tp := newTape(nil)
+	until(t, s, tp)
+	p.Lead(b.Addr())
+	r.srv = b
+	r.exec(t, "INSERT INTO x VALUES (1)")
+	var err error
+	for err == nil {
+		var batch connect.Batch
+		err = s.Read(t.Context(), &batch)
+		tp.add(&batch)
+	}
+	if !strings.Contains(err.Error(), "leads to server "+b.Query(t, "SELECT @@server_uuid")[0][0]) || connect.IsPermanent(err) {
+		t.Fatal(err)
+	}
+	s.Close()
+	last := tp.stops[len(tp.stops)-1]
+	s = r.open(t, last.pos, last.state)
+	until(t, s, tp)
+	diff(t, tp.texts(), []string{"c x (1) end"})
+}
