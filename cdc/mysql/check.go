@@ -16,6 +16,17 @@ import (
 // Check looks at the server, the user's privileges and the captured tables.
 // Every finding says what mends it.
 func Check(ctx context.Context, cfg connect.Config) ([]connect.Finding, error) {
+	return CheckFor(ctx, cfg, Needs{})
+}
+
+// Needs are what else is to be done with the source.
+type Needs struct {
+	SignalTable string // database.table whose rows are signals; "": none
+	Locks       bool   // tables without a key may be locked for a moment
+}
+
+// CheckFor is Check for a source that is used for more than its log.
+func CheckFor(ctx context.Context, cfg connect.Config, needs Needs) ([]connect.Finding, error) {
 	s, err := newSettings(cfg)
 	if err != nil {
 		return nil, err
@@ -25,13 +36,13 @@ func Check(ctx context.Context, cfg connect.Config) ([]connect.Finding, error) {
 		return nil, err
 	}
 	defer db.Close()
-	c := checker{s: s, db: db}
+	c := checker{s: s, db: db, needs: needs}
 	if err := db.PingContext(ctx); err != nil {
 		err = s.explain("connect to", err)
 		return []connect.Finding{{Fatal: true, What: err.Error(), Fix: "see there"}}, nil
 	}
 	c.ok("MySQL at %s answers", s.addr())
-	for _, step := range []func(context.Context) error{c.log, c.logFilters, c.prepared, c.foreignKeys, c.serverID, c.grants, c.tables} {
+	for _, step := range []func(context.Context) error{c.log, c.replica, c.logFilters, c.prepared, c.foreignKeys, c.serverID, c.oneServer, c.grants, c.action, c.tables} {
 		if err := step(ctx); err != nil {
 			return nil, s.explain("check", err)
 		}
@@ -43,7 +54,9 @@ func Check(ctx context.Context, cfg connect.Config) ([]connect.Finding, error) {
 type checker struct {
 	s        *settings
 	db       *sql.DB
+	needs    Needs
 	facts    facts
+	rights   rights
 	findings []connect.Finding
 }
 
@@ -73,7 +86,6 @@ func (c *checker) log(ctx context.Context) (err error) {
 	c.want("binlog_format", "ROW", true, "changes of rows are not in the log")
 	c.want("binlog_row_image", "FULL", true, "rows in the log lack columns, which stops their tables")
 	c.want("binlog_row_metadata", "FULL", false, "column names are not in the log and are followed through every DDL statement instead")
-	c.want("log_replica_updates", "ON", false, "what this server replicates from another one is not in its log")
 	if c.s.query {
 		c.want("binlog_rows_query_log_events", "ON", false, "changes do not have the statement that made them, which "+optQuery+" asks for")
 	}
@@ -195,60 +207,6 @@ func (c *checker) serverID(ctx context.Context) error {
 	return rows.Err()
 }
 
-// grants looks at what the user may do.
-func (c *checker) grants(ctx context.Context) error {
-	var account string
-	if err := c.db.QueryRowContext(ctx, "SELECT CURRENT_USER()").Scan(&account); err != nil {
-		return err
-	}
-	user, host := account, "%"
-	if i := strings.LastIndexByte(account, '@'); i >= 0 {
-		user, host = account[:i], account[i+1:]
-	}
-	have, err := c.privileges(ctx)
-	if err != nil {
-		return err
-	}
-	for _, p := range []string{"REPLICATION SLAVE", "REPLICATION CLIENT"} {
-		if have[p] || have["ALL PRIVILEGES"] || p == "REPLICATION CLIENT" && have["SUPER"] {
-			c.ok("the user has %s", p)
-			continue
-		}
-		c.fatal(fmt.Sprintf("GRANT %s ON *.* TO '%s'@'%s'", p, strings.ReplaceAll(user, "'", "''"), host), "the user lacks %s", p)
-	}
-	return nil
-}
-
-var globalGrant = regexp.MustCompile("^GRANT (.+) ON \\*\\.\\* TO ")
-
-// privileges returns the user's global privileges, those of its active roles
-// too.
-func (c *checker) privileges(ctx context.Context) (map[string]bool, error) {
-	have := map[string]bool{}
-	query := "SHOW GRANTS"
-	var roles sql.NullString
-	if err := c.db.QueryRowContext(ctx, "SELECT CURRENT_ROLE()").Scan(&roles); err == nil && roles.String != "" && roles.String != "NONE" {
-		query = "SHOW GRANTS FOR CURRENT_USER() USING " + roles.String
-	}
-	rows, err := c.db.QueryContext(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var line string
-		if err := rows.Scan(&line); err != nil {
-			return nil, err
-		}
-		if m := globalGrant.FindStringSubmatch(line); m != nil {
-			for p := range strings.SplitSeq(m[1], ",") {
-				have[strings.ToUpper(strings.TrimSpace(p))] = true
-			}
-		}
-	}
-	return have, rows.Err()
-}
-
 // tables looks at what the filters let through.
 func (c *checker) tables(ctx context.Context) error {
 	conn, err := c.db.Conn(ctx)
@@ -289,7 +247,8 @@ func (c *checker) tables(ctx context.Context) error {
 	for i := range infos {
 		c.table(&infos[i])
 	}
-	return nil
+	c.signals(infos)
+	return c.readable(ctx, infos)
 }
 
 func note(used map[*regexp.Regexp]bool, list []*regexp.Regexp, name string) {
@@ -335,6 +294,7 @@ func (c *checker) table(info *catalog.Info) {
 		return
 	case c.unfit(info.Def.Table):
 	case len(info.Def.Table.Key) == 0:
+		c.lockable(info)
 		c.warn("ALTER TABLE "+name+" ADD COLUMN my_row_id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT INVISIBLE PRIMARY KEY FIRST",
 			"table %s has no key: its rows cannot be told apart, and sinks that write by key refuse it", name)
 	}

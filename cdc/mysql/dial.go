@@ -191,6 +191,9 @@ const (
 	erAccessDenied   = 1045
 	erDBAccessDenied = 1044
 	erNoPrivilege    = 1227
+	erTableDenied    = 1142
+	erColumnDenied   = 1143
+	erNotPrepared    = 1295
 	erTooMany        = 1040
 	erHostBlocked    = 1129
 	erHostRefused    = 1130

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"slices"
 
 	"github.com/towline/towline/cdc/charset"
@@ -36,6 +37,10 @@ func mysqlPlugin() connect.Plugin {
 	p.Name, p.Aliases = "mysql", []string{"io.debezium.connector.mysql.MySqlConnector"}
 	p.Doc = "Copies the tables of a MySQL server and follows its binary log."
 	p.Options = slices.Concat(p.Options, snapshot.Options())
+	p.Check = func(ctx context.Context, cfg connect.Config) ([]connect.Finding, error) {
+		how := snapshot.ParseConfig(cfg)
+		return cdcmysql.CheckFor(ctx, cfg, cdcmysql.Needs{SignalTable: how.SignalTable, Locks: how.Mode != snapshot.NoData && !how.NoLocks})
+	}
 	p.Source = func(cfg connect.Config, env connect.Env) (connect.Source, error) {
 		stream, err := cdcmysql.New(cfg, env)
 		if err != nil {
