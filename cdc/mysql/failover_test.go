@@ -206,7 +206,7 @@ func TestAddressMoves(t *testing.T) {
 	defer s.Close()
 	tp := newTape(nil)
 	until(t, s, tp)
-	p.Lead(b.Addr())
+	p.Point(b.Addr())
 	r.srv = b
 	r.exec(t, "INSERT INTO x VALUES (1)")
 	var err error
