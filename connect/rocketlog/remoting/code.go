@@ -29,23 +29,26 @@ const (
 	reqTopicStats     Code = 202
 	reqConsumeStats   Code = 208
 	reqSendBatch      Code = 320
+	reqTopicList      Code = 206
 	reqTopicConfig    Code = 351
 )
 
 // Answers that callers tell apart.
 const (
-	Success           Code = 0
-	SystemError       Code = 1
-	FlushDiskTimeout  Code = 10
-	SlaveNotAvailable Code = 11
-	FlushSlaveTimeout Code = 12
-	MessageIllegal    Code = 13
-	TopicNotExist     Code = 17
-	PullNotFound      Code = 19
-	PullRetry         Code = 20
-	PullOffsetMoved   Code = 21
-	QueryNotFound     Code = 22
-	GroupNotExist     Code = 26
+	Success             Code = 0
+	SystemError         Code = 1
+	SystemBusy          Code = 2
+	FlushDiskTimeout    Code = 10
+	SlaveNotAvailable   Code = 11
+	FlushSlaveTimeout   Code = 12
+	MessageIllegal      Code = 13
+	ServiceNotAvailable Code = 14
+	TopicNotExist       Code = 17
+	PullNotFound        Code = 19
+	PullRetry           Code = 20
+	PullOffsetMoved     Code = 21
+	QueryNotFound       Code = 22
+	GroupNotExist       Code = 26
 )
 
 // Error is the refusal of a server.

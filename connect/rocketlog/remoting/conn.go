@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 )
 
 // errClosed ends the calls of a closed Client.
@@ -125,15 +126,24 @@ func (c *conn) write(ctx context.Context, req *Command, opaque int32) error {
 		return c.fault()
 	}
 	defer func() { <-c.writer }()
-	stop := context.AfterFunc(ctx, func() { c.end(context.Cause(ctx)) })
+	cut := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		c.nc.SetWriteDeadline(time.Unix(1, 0)) // long ago: a write that hangs ends
+		close(cut)
+	})
 	bufs := net.Buffers{head, req.Body}
 	_, err = bufs.WriteTo(c.nc)
-	if !stop() { // it was, or is being, cancelled
-		<-c.done
-		return context.Cause(ctx)
+	if !stop() {
+		<-cut
+		if err == nil { // the context ended when all was written
+			c.nc.SetWriteDeadline(time.Time{})
+		}
 	}
 	if err != nil {
 		c.end(err)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		return c.fault()
 	}
 	return nil

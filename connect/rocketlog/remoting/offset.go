@@ -24,13 +24,10 @@ func (c *Client) offset(ctx context.Context, addr, what string, req *Command) (i
 	return n, nil
 }
 
-// MaxOffset returns the offset that the next message of a queue gets. Without
-// dispatched it may count messages that readers do not get yet; with it, it
-// may not yet count what has just been sent.
-func (c *Client) MaxOffset(ctx context.Context, broker, topic string, queue int, dispatched bool) (int64, error) {
-	f := queueFields(topic, queue)
-	f["committed"] = strconv.FormatBool(dispatched)
-	return c.offset(ctx, broker, "max offset of "+topic, &Command{Code: reqMaxOffset, Fields: f})
+// MaxOffset returns the offset behind the last message that readers get. What
+// has just been sent may not be counted yet.
+func (c *Client) MaxOffset(ctx context.Context, broker, topic string, queue int) (int64, error) {
+	return c.offset(ctx, broker, "max offset of "+topic, &Command{Code: reqMaxOffset, Fields: queueFields(topic, queue)})
 }
 
 // MinOffset returns the offset of the first message of a queue. It is wrong

@@ -94,6 +94,24 @@ func (c *Client) Route(ctx context.Context, nameServer, topic string) (*Route, e
 	return r, nil
 }
 
+// Topics returns the names of all topics that a name server knows.
+func (c *Client) Topics(ctx context.Context, nameServer string) ([]string, error) {
+	resp, err := c.want(ctx, nameServer, "list topics", &Command{Code: reqTopicList})
+	if err != nil {
+		return nil, err
+	}
+	o, err := parseObject(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	var all []string
+	for _, v := range o.list("topicList") {
+		s, _ := v.(string)
+		all = append(all, s)
+	}
+	return all, nil
+}
+
 // TopicConfig is how a broker has a topic.
 type TopicConfig struct {
 	Topic      string

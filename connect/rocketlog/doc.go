@@ -1,0 +1,79 @@
+// Package rocketlog is the connect.Log that lives in a RocketMQ cluster, which
+// any number of processes may share.
+//
+// # Topics
+//
+// The topics of a log are in a namespace: the one named "shop.orders" is
+// towline%shop|2Eorders at the brokers, see brokerName. Partitions are dealt to
+// the brokers in turns when a topic is made. What has been dealt is kept in the
+// state and never asked of a name server, which forgets the queues of a broker
+// that is away. Nobody else may write into the namespace; whoever wants to may
+// read. Brokers drop messages by their age; Trim does nothing.
+//
+// # Places and offsets
+//
+// A broker numbers what lands in a queue: that number is called the place of a
+// message here. Offsets are our own and have no gaps. Each message carries a
+// stamp, the place that it is meant for and its offset, and it counts only if it
+// landed there:
+//
+//	tw=<place>.<offset>.<writer>.<batch>[.<part>.<parts>]      numbers to the base 36
+//
+// So a message that was sent twice, because an answer got lost, counts once; one
+// that comes late, from a process that is dead or a connection that is cut,
+// does not count, as the place that it was meant for is taken; and every reader
+// sees the same without remembering anything. Who does not know of stamps sees
+// such messages as well, and can tell them by comparing the stamp's place with
+// the queue offset.
+//
+// Of a message, place minus offset never falls from one that counts to the
+// next; finding an offset is a search by halves, or one look where nothing
+// ever went wrong.
+//
+// # Appending
+//
+// One batch of up to 3 MiB is in flight for a queue: brokers may swap two
+// requests even of one connection. The order of a partition is therefore the order of appending,
+// through lost answers and restarts of brokers. When an answer does not come, or
+// names another place, the queue is read from the expected place on: what is in
+// place is taken for sent, the rest is sent again. A fault of brokers or network
+// is waited out (Options.Wait). Who has not yet written to a queue and finds
+// that another has since its end was looked at, gets an error instead and must
+// look again; a task that goes on after a crash depends on it.
+//
+// Values above 2 MiB are split over several messages with one offset, and
+// readers join them. A key that is printable is the property KEYS; all that is not
+// in the value is in the property twm, or in front of the body where it is much.
+//
+// Messages are as durable as the brokers are told to make them: with
+// flushDiskType=SYNC_FLUSH they survive the loss of power, without it that of
+// the process. A broker that has lost messages is noticed when the next one
+// lands before its place.
+//
+// # Not atomic
+//
+// Append writes to each queue by itself, and saves the entries when all
+// messages are there. Atomic reports false: whoever must not write a change
+// twice reads back what there is before it appends.
+//
+// # State
+//
+// Entries and the layout of topics are in one queue of one topic with
+// compaction, |offsets, which is in memory here as a whole. It is read from place 0 on, since
+// brokers tell a wrong first offset for such topics. A save is a run of messages
+// that counts when the last one is there; deletions are messages too. What
+// compaction would keep though it does not count is written over. Opening a
+// state writes one message, behind which nothing of earlier writers can count.
+//
+// # Reading
+//
+// A reader has a goroutine for each partition, with a long poll that holds up
+// nobody, and at most two answers of it in memory: those of brokers have up to
+// 256 KiB. Partitions take turns. A broker that is away holds up its own
+// partitions only.
+//
+// # Concurrency
+//
+// A Log, its Store and Close are safe for concurrent use; a Reader belongs to
+// one goroutine. Lock order: a queue, then mu of the Log or cluster.
+package rocketlog

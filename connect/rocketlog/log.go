@@ -1,0 +1,478 @@
+package rocketlog
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/towline/towline/connect"
+	"github.com/towline/towline/connect/rocketlog/remoting"
+	"github.com/towline/towline/offsets"
+)
+
+// ErrClosed is returned by all calls after Close.
+var ErrClosed = errors.New("rocketlog: log is closed")
+
+// Defaults of Options.
+const (
+	DefaultNamespace = "towline"
+	DefaultWait      = 2 * time.Minute
+)
+
+// closeWait bounds how long Close waits for what was appended to be shown.
+const closeWait = 5 * time.Second
+
+// appendQueues is how many queues one Append writes to at the same time.
+const appendQueues = 16
+
+// Options say where a log is.
+type Options struct {
+	// NameServers are their addresses, host:port each.
+	NameServers []string
+	// Cluster is the one that topics are made in; "": all brokers that the name
+	// servers know.
+	Cluster string
+	// Namespace keeps topics apart from those of others; "": DefaultNamespace.
+	Namespace string
+
+	Credentials *remoting.Credentials // nil: requests are not signed
+	TLS         *tls.Config           // nil: plain connections
+
+	// Wait is how long a fault of brokers or network is waited out before calls
+	// fail; 0: DefaultWait.
+	Wait   time.Duration
+	Logger *slog.Logger // nil: slog.Default()
+}
+
+// Log is a connect.Log in a RocketMQ cluster. Make one with Open.
+type Log struct {
+	c         *cluster
+	namespace string
+	writer    string
+	state     *state
+	closing   chan struct{}
+
+	mu      sync.Mutex
+	topics  map[string]*topic
+	made    chan struct{}
+	closed  bool
+	calls   sync.WaitGroup
+	readers sync.WaitGroup
+}
+
+// topic is a topic and its partitions.
+type topic struct {
+	name       string
+	partitions []*queue
+}
+
+// layout is what the state keeps of a topic: how many queues each of its
+// brokers has. Partitions are dealt to the brokers in turns, so the first ones
+// may have one queue more.
+type layout struct {
+	Brokers []layoutBroker `json:"brokers"`
+}
+
+type layoutBroker struct {
+	Name   string `json:"name"`
+	Queues int    `json:"queues"`
+}
+
+var _ connect.Log = (*Log)(nil)
+
+// Open opens the log of a namespace, which it makes if it is not there.
+func Open(ctx context.Context, o Options) (l *Log, err error) {
+	if o.Namespace == "" {
+		o.Namespace = DefaultNamespace
+	}
+	if err := checkNamespace(o.Namespace); err != nil {
+		return nil, err
+	}
+	if len(o.NameServers) == 0 {
+		return nil, errors.New("rocketlog: no name server is given")
+	}
+	if o.Wait == 0 {
+		o.Wait = DefaultWait
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	client := remoting.New(remoting.Options{TLS: o.TLS, Credentials: o.Credentials})
+	l = &Log{namespace: o.Namespace, writer: strings.ToLower(rand.Text()[:10]), topics: map[string]*topic{}, made: make(chan struct{}), closing: make(chan struct{}),
+		c: &cluster{client: client, names: o.NameServers, name: o.Cluster, group: o.Namespace, wait: o.Wait, logger: o.Logger, masters: map[string]string{}}}
+	if err := l.open(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("rocketlog: open namespace %s: %w", o.Namespace, err), client.Close())
+	}
+	return l, nil
+}
+
+func (l *Log) open(ctx context.Context) error {
+	broker, err := l.stateBroker(ctx)
+	if err != nil {
+		return err
+	}
+	q := newQueue(l.c, l.namespace+"%"+stateName, remoting.Queue{Broker: broker}, l.writer)
+	if l.state, err = openState(ctx, q); err != nil {
+		return err
+	}
+	return l.loadTopics(ctx)
+}
+
+// stateBroker returns the broker that has the state, and makes the topic where
+// nothing is there yet.
+func (l *Log) stateBroker(ctx context.Context) (string, error) {
+	name := l.namespace + "%" + stateName
+	all, err := l.c.brokers(ctx)
+	if err != nil {
+		return "", err
+	}
+	if len(all) == 0 {
+		return "", fmt.Errorf("the name server knows no broker of cluster %q", l.c.name)
+	}
+	for _, b := range all {
+		has, err := l.topicAt(ctx, b.Name, name)
+		if err != nil {
+			return "", err
+		}
+		if has.Queues > 0 {
+			return b.Name, checkState(b.Name, has)
+		}
+	}
+	var known []string
+	err = l.c.ask(ctx, func(ctx context.Context, addr string) (err error) {
+		known, err = l.c.client.Topics(ctx, addr)
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	if i := slices.IndexFunc(known, func(t string) bool { return strings.HasPrefix(t, l.namespace+"%") }); i >= 0 {
+		return "", fmt.Errorf("topic %s is there, but no broker that is up has topic %s, which says what is in it; start the broker that has", known[i], name)
+	}
+	want := remoting.TopicConfig{Topic: name, Queues: 1, Attributes: map[string]string{"cleanup.policy": "COMPACTION"}}
+	has, err := l.makeTopic(ctx, all[0].Name, want)
+	if err != nil {
+		return "", err
+	}
+	return all[0].Name, checkState(all[0].Name, has)
+}
+
+func checkState(broker string, t remoting.TopicConfig) error {
+	if t.Queues != 1 || t.Attributes["cleanup.policy"] != "COMPACTION" {
+		return connect.Permanent(fmt.Errorf("topic %s of broker %s has %d queues and the attributes %v; it must have one and cleanup.policy=COMPACTION", t.Topic, broker, t.Queues, t.Attributes))
+	}
+	return nil
+}
+
+// topicAt returns how a broker has a topic; without queues if it does not.
+func (l *Log) topicAt(ctx context.Context, broker, name string) (t remoting.TopicConfig, err error) {
+	err = l.c.on(ctx, broker, func(ctx context.Context, addr string) (err error) {
+		if t, err = l.c.client.TopicConfig(ctx, addr, name); remoting.IsCode(err, remoting.TopicNotExist) {
+			t, err = remoting.TopicConfig{}, nil
+		}
+		return err
+	})
+	return t, err
+}
+
+// makeTopic makes a topic on a broker and returns how the broker has it then.
+func (l *Log) makeTopic(ctx context.Context, broker string, want remoting.TopicConfig) (remoting.TopicConfig, error) {
+	err := l.c.on(ctx, broker, func(ctx context.Context, addr string) error { return l.c.client.CreateTopic(ctx, addr, want) })
+	if err != nil {
+		return want, err
+	}
+	return l.topicAt(ctx, broker, want.Topic)
+}
+
+// loadTopics takes in the topics that the state knows.
+func (l *Log) loadTopics(ctx context.Context) error {
+	list, err := l.state.load(ctx, spaceTopic)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range list {
+		name := e.Key[len(spaceTopic):]
+		if l.topics[name] != nil {
+			continue
+		}
+		var lay layout
+		if err := json.Unmarshal(e.Pos, &lay); err != nil {
+			return fmt.Errorf("rocketlog: what is known of topic %s: %w", name, err)
+		}
+		l.addTopic(name, lay)
+	}
+	return nil
+}
+
+// addTopic takes a topic in. mu is held.
+func (l *Log) addTopic(name string, lay layout) {
+	t := &topic{name: name}
+	for id := 0; ; id++ {
+		before := len(t.partitions)
+		for _, b := range lay.Brokers {
+			if id < b.Queues {
+				t.partitions = append(t.partitions, newQueue(l.c, brokerName(l.namespace, name), remoting.Queue{Broker: b.Name, ID: id}, l.writer))
+			}
+		}
+		if len(t.partitions) == before {
+			break
+		}
+	}
+	l.topics[name] = t
+	close(l.made)
+	l.made = make(chan struct{})
+}
+
+// enter begins a call: ctx ends when the log is closed. done ends the call.
+func (l *Log) enter(ctx context.Context) (_ context.Context, done func(), err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, context.Cause(ctx)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil, nil, ErrClosed
+	}
+	l.calls.Add(1)
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := make(chan struct{})
+	go func() {
+		select {
+		case <-l.closing:
+			cancel(ErrClosed)
+		case <-stop:
+		}
+		l.calls.Done()
+	}()
+	return ctx, func() { cancel(nil); close(stop) }, nil
+}
+
+// queueOf returns a partition's queue.
+func (l *Log) queueOf(topic string, partition int32) (*queue, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := l.topics[topic]
+	if t == nil {
+		return nil, fmt.Errorf("rocketlog: topic %q does not exist", topic)
+	}
+	if partition < 0 || int(partition) >= len(t.partitions) {
+		return nil, fmt.Errorf("rocketlog: topic %q has %d partitions, no number %d", topic, len(t.partitions), partition)
+	}
+	return t.partitions[partition], nil
+}
+
+// CreateTopic makes a topic, with its partitions dealt to the brokers in turns.
+func (l *Log) CreateTopic(ctx context.Context, name string, partitions int32) error {
+	if name == "" || partitions < 1 {
+		return fmt.Errorf("rocketlog: create topic %q with %d partitions: it needs a name and at least one partition", name, partitions)
+	}
+	ctx, done, err := l.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err := l.loadTopics(ctx); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	t := l.topics[name]
+	l.mu.Unlock()
+	if t != nil {
+		if len(t.partitions) != int(partitions) {
+			return fmt.Errorf("rocketlog: create topic %q with %d partitions: it is there with %d", name, partitions, len(t.partitions))
+		}
+		return nil
+	}
+	lay, err := l.layOut(ctx, name, int(partitions))
+	if err != nil {
+		return fmt.Errorf("rocketlog: create topic %q: %w", name, err)
+	}
+	text, err := json.Marshal(lay)
+	if err != nil {
+		return fmt.Errorf("rocketlog: create topic %q: %w", name, err)
+	}
+	if err := l.state.save(ctx, []offsets.Entry{{Key: spaceTopic + name, Pos: text}}); err != nil {
+		return fmt.Errorf("rocketlog: create topic %q: %w", name, err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.topics[name] == nil {
+		l.addTopic(name, lay)
+	}
+	return nil
+}
+
+// layOut makes a topic at the brokers.
+func (l *Log) layOut(ctx context.Context, name string, partitions int) (lay layout, err error) {
+	all, err := l.c.brokers(ctx)
+	if err != nil {
+		return lay, err
+	}
+	for i, b := range all {
+		n := partitions / len(all)
+		if i < partitions%len(all) {
+			n++
+		}
+		if n == 0 {
+			continue
+		}
+		want := remoting.TopicConfig{Topic: brokerName(l.namespace, name), Queues: n}
+		has, err := l.makeTopic(ctx, b.Name, want)
+		if err != nil {
+			return lay, err
+		}
+		if has.Queues != n {
+			return lay, fmt.Errorf("broker %s has %d queues of it, not %d as it was asked to make", b.Name, has.Queues, n)
+		}
+		lay.Brokers = append(lay.Brokers, layoutBroker{b.Name, n})
+	}
+	if len(lay.Brokers) == 0 {
+		return lay, fmt.Errorf("the name server knows no broker of cluster %q", l.c.name)
+	}
+	return lay, nil
+}
+
+// Topics returns the partitions of each topic.
+func (l *Log) Topics(ctx context.Context) (map[string]int32, error) {
+	ctx, done, err := l.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	if err := l.loadTopics(ctx); err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m := make(map[string]int32, len(l.topics))
+	for name, t := range l.topics {
+		m[name] = int32(len(t.partitions))
+	}
+	return m, nil
+}
+
+// TopicsMade returns a channel that is closed when this Log makes a topic, or
+// finds one that another has made.
+func (l *Log) TopicsMade() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.made
+}
+
+// Bounds returns the first offset of a partition and its next.
+func (l *Log) Bounds(ctx context.Context, topic string, partition int32) (first, end int64, err error) {
+	ctx, done, err := l.enter(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer done()
+	q, err := l.queueOf(topic, partition)
+	if err != nil {
+		return 0, 0, err
+	}
+	return q.bounds(ctx)
+}
+
+// Trim drops nothing: brokers drop messages by their age.
+func (l *Log) Trim(ctx context.Context, topic string, partition int32, _ int64) error {
+	_, done, err := l.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	_, err = l.queueOf(topic, partition)
+	return err
+}
+
+// Append writes the messages of each partition in order, and then, when all of
+// them are there, saves the entries.
+func (l *Log) Append(ctx context.Context, msgs []connect.Message, entries []offsets.Entry) error {
+	ctx, done, err := l.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	lists := map[*queue][]int{}
+	var order []*queue
+	for i := range msgs {
+		q, err := l.queueOf(msgs[i].Topic, msgs[i].Partition)
+		if err != nil {
+			return fmt.Errorf("append message %d: %w", i, err)
+		}
+		if lists[q] == nil {
+			order = append(order, q)
+		}
+		lists[q] = append(lists[q], i)
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(appendQueues)
+	for _, q := range order {
+		g.Go(func() error { return appendTo(gctx, q, msgs, lists[q]) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return l.save(ctx, entries)
+}
+
+// appendTo writes some of the messages to a queue.
+func appendTo(ctx context.Context, q *queue, msgs []connect.Message, list []int) error {
+	parcels := make([]parcel, 0, len(list))
+	owner := make([]int, 0, len(list))
+	for _, i := range list {
+		parcels = appendParcels(parcels, &msgs[i], maxBody)
+		for len(owner) < len(parcels) {
+			owner = append(owner, i)
+		}
+	}
+	if err := q.acquire(ctx); err != nil {
+		return err
+	}
+	defer q.release()
+	return q.append(ctx, parcels, func(i int, offset int64) { msgs[owner[i]].Offset = offset })
+}
+
+// Atomic reports false: messages go to queues one by one, and entries elsewhere
+// when all of them are there.
+func (l *Log) Atomic() bool { return false }
+
+// Store returns the log's own store of entries.
+func (l *Log) Store() offsets.Store { return store{l} }
+
+// Close ends the log and its readers. It waits a little until readers elsewhere
+// get what was appended.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return ErrClosed
+	}
+	l.closed = true
+	close(l.closing)
+	topics := l.topics
+	l.mu.Unlock()
+	l.readers.Wait()
+	l.calls.Wait()
+	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
+	defer cancel()
+	for _, t := range topics {
+		for _, q := range t.partitions {
+			if !q.shown(ctx) {
+				l.c.logger.Warn("what was appended last may not be shown to readers yet", "topic", t.name, "queue", q.name())
+			}
+		}
+	}
+	return l.c.client.Close()
+}

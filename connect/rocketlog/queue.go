@@ -1,0 +1,339 @@
+package rocketlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/towline/towline/connect/rocketlog/remoting"
+)
+
+const (
+	maxBatch = 3 << 20 // bytes of messages in one request; brokers take 4 MiB
+	maxBody  = 2 << 20 // of one message; larger values are split
+	pullMost = 1024    // messages in one pull; the broker gives fewer
+)
+
+// errMoved: somebody else has written to a queue since its end was looked at.
+var errMoved = errors.New("rocketlog: another writer was here since the end of the queue was read; read it again")
+
+// queue is one queue of a broker and what is known of its end.
+type queue struct {
+	c     *cluster
+	topic string // its name at the broker
+	q     remoting.Queue
+
+	// writer and batch tell our own messages from others.
+	writer string
+	// visit sees each message that catching up passes; nil: nobody.
+	visit func(m *remoting.Message, s stamp) error
+	// shared: others write here as well, always.
+	shared bool
+	// keys are the KEYS of batches as a whole, for topics with compaction.
+	keys string
+
+	lock    chan struct{} // held over all below, and over requests: one batch is in flight
+	known   bool
+	written bool   // by us, since the end was first looked at
+	place   int64  // where the next message lands
+	offset  int64  // which offset it gets
+	batch   uint64 // number of the last batch
+	others  uint64 // messages of others that came between ours
+	buf     []byte
+}
+
+func newQueue(c *cluster, topic string, q remoting.Queue, writer string) *queue {
+	return &queue{c: c, topic: topic, q: q, writer: writer, lock: make(chan struct{}, 1)}
+}
+
+func (q *queue) acquire(ctx context.Context) error {
+	select {
+	case q.lock <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (q *queue) release() { <-q.lock }
+
+func (q *queue) name() string { return q.topic + "/" + q.q.Broker + "/" + strconv.Itoa(q.q.ID) }
+
+// append writes parcels, in order, and calls landed with the offset of each
+// whose last part is there. The queue is acquired.
+func (q *queue) append(ctx context.Context, list []parcel, landed func(i int, offset int64)) error {
+	if !q.known {
+		if err := q.catchUp(ctx); err != nil {
+			return err
+		}
+	}
+	for done := 0; done < len(list); {
+		n, size := 0, 0
+		for done+n < len(list) && (n == 0 || size+list[done+n].size() <= maxBatch) {
+			size += list[done+n].size()
+			n++
+		}
+		if err := q.send(ctx, list[done:done+n], func(i int, offset int64) { landed(done+i, offset) }); err != nil {
+			return fmt.Errorf("rocketlog: append to %s: %w", q.name(), err)
+		}
+		done += n
+	}
+	q.written = true
+	return nil
+}
+
+// send writes one batch, until all of it is where it was meant to be.
+func (q *queue) send(ctx context.Context, list []parcel, landed func(i int, offset int64)) error {
+	q.batch++
+	p := q.c.patience(q.q.Broker)
+	for done := 0; done < len(list); {
+		rest := list[done:]
+		q.encode(rest)
+		at, err := q.request(ctx)
+		switch {
+		case err == nil && at == q.place:
+			q.advance(rest, func(i int, offset int64) { landed(done+i, offset) })
+			return nil
+		case err == nil && at < q.place:
+			q.known = false
+			return fmt.Errorf("broker %s has lost messages: it put one at offset %d where %d were before", q.q.Broker, at, q.place)
+		case err == nil:
+			at += int64(len(rest)) // all of it is elsewhere, and something else where it was meant to be
+		default:
+			if err := p.pause(ctx, err); err != nil {
+				q.known = false
+				return err
+			}
+		}
+		// Some, all or none of it may be in place, and something of others.
+		others := false
+		err = q.settle(ctx, at, func(s stamp) {
+			if s.writer != q.writer || s.batch != q.batch {
+				others = true
+				q.others++
+				return
+			}
+			if s.last() {
+				landed(done, s.offset)
+			}
+			done++
+		})
+		if err == nil && others && !q.written && !q.shared {
+			err = errMoved
+		}
+		if err != nil {
+			q.known = false
+			return err
+		}
+	}
+	return nil
+}
+
+// request sends q.buf once and returns where it landed; what an error means for
+// it is not known.
+func (q *queue) request(ctx context.Context) (at int64, err error) {
+	err = q.c.once(ctx, q.q.Broker, func(ctx context.Context, addr string) (err error) {
+		at, err = q.c.client.Send(ctx, addr, &remoting.Batch{Group: q.c.group, Topic: q.topic, Queue: q.q, Keys: q.keys, Body: q.buf})
+		return err
+	})
+	return at, err
+}
+
+// encode makes the body of a batch, which is meant for q.place.
+func (q *queue) encode(list []parcel) {
+	q.buf = q.buf[:0]
+	var props []byte
+	place, offset := q.place, q.offset
+	for i := range list {
+		p := &list[i]
+		s := stamp{place: place, offset: offset, writer: q.writer, batch: q.batch, part: p.part, parts: p.parts}
+		props = append(append(props[:0], propStamp...), 1)
+		props = append(append(s.append(props), 2), p.props...)
+		q.buf = remoting.AppendMessage(q.buf, props, p.front, p.body)
+		place++
+		if s.last() {
+			offset++
+		}
+	}
+}
+
+// advance takes note that parcels are at q.place.
+func (q *queue) advance(list []parcel, landed func(i int, offset int64)) {
+	for i := range list {
+		q.place++
+		if list[i].part == list[i].parts-1 {
+			landed(i, q.offset)
+			q.offset++
+		}
+	}
+}
+
+// settle reads what has landed at q.place and behind, up to an offset and as
+// far as readers see, and tells of all that counts.
+func (q *queue) settle(ctx context.Context, to int64, see func(s stamp)) error {
+	end, err := q.end(ctx)
+	if err != nil {
+		return err
+	}
+	return q.walk(ctx, max(end, to), func(s stamp) {
+		if s.valid() {
+			see(s)
+		}
+	})
+}
+
+// catchUp reads what is behind what is known of the queue's end.
+func (q *queue) catchUp(ctx context.Context) error {
+	end, err := q.end(ctx)
+	if err != nil {
+		return err
+	}
+	if !q.known && q.visit == nil {
+		if err := q.findEnd(ctx, end); err != nil {
+			return err
+		}
+	}
+	if err := q.walk(ctx, end, func(stamp) {}); err != nil {
+		return err
+	}
+	q.known = true
+	return nil
+}
+
+// walk goes from q.place to an end. The broker may need a moment to show what
+// is before it.
+func (q *queue) walk(ctx context.Context, end int64, see func(s stamp)) error {
+	progress := time.Now()
+	for q.place < end {
+		res, err := q.pull(ctx, q.place, time.Second)
+		if err != nil {
+			return err
+		}
+		before := q.place
+		for i := range res.Messages {
+			if err := q.pass(&res.Messages[i], see); err != nil {
+				return err
+			}
+		}
+		if len(res.Messages) == 0 && res.Next > q.place && res.Next <= end {
+			q.place = res.Next // what was there is gone
+		}
+		if q.place > before {
+			progress = time.Now()
+		} else if err := q.stall(ctx, progress, end); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stall waits a little for messages that must come.
+func (q *queue) stall(ctx context.Context, since time.Time, end int64) error {
+	if time.Since(since) > q.c.wait {
+		return fmt.Errorf("rocketlog: broker %s does not show the messages of %s from offset %d on, of which it has %d", q.q.Broker, q.name(), q.place, end)
+	}
+	return sleep(ctx, firstPause)
+}
+
+// pass takes note of one message.
+func (q *queue) pass(m *remoting.Message, see func(s stamp)) error {
+	if m.Offset < q.place {
+		return nil
+	}
+	s, ok := stampOf(m, q.writer)
+	if !ok {
+		return damaged(q.topic, q.q, m.Offset, errForeign)
+	}
+	if q.visit != nil {
+		if err := q.visit(m, s); err != nil {
+			return err
+		}
+	}
+	see(s)
+	q.place = m.Offset + 1
+	if s.valid() {
+		q.offset = s.offset
+		if s.last() {
+			q.offset++
+		}
+	}
+	return nil
+}
+
+// findEnd finds the last message that counts, going back from the end, and sets
+// place and offset to what is behind it.
+func (q *queue) findEnd(ctx context.Context, end int64) error {
+	first, err := q.first(ctx)
+	if err != nil {
+		return err
+	}
+	const step = 32
+	for high := end; ; high -= step {
+		low := max(first, high-step)
+		q.place, q.offset = low, low
+		found := false
+		if err := q.walk(ctx, high, func(s stamp) { found = found || s.valid() }); err != nil {
+			return err
+		}
+		if found || low == first {
+			if !found {
+				q.offset = end // nothing is left that says which offset comes next
+			}
+			q.place = end
+			return nil
+		}
+	}
+}
+
+var errForeign = errors.New("it was not written by Towline; a namespace must have no other writers")
+
+// end returns the offset behind the last message that readers get.
+func (q *queue) end(ctx context.Context) (end int64, err error) {
+	err = q.c.on(ctx, q.q.Broker, func(ctx context.Context, addr string) (err error) {
+		end, err = q.c.client.MaxOffset(ctx, addr, q.topic, q.q.ID)
+		return err
+	})
+	return end, err
+}
+
+// first returns the offset of the first message that there is.
+func (q *queue) first(ctx context.Context) (first int64, err error) {
+	err = q.c.on(ctx, q.q.Broker, func(ctx context.Context, addr string) (err error) {
+		first, err = q.c.client.MinOffset(ctx, addr, q.topic, q.q.ID)
+		return err
+	})
+	return max(first, 0), err
+}
+
+// pull reads from a place on; it waits for a while if there is nothing yet.
+func (q *queue) pull(ctx context.Context, place int64, wait time.Duration) (res *remoting.Pulled, err error) {
+	err = q.c.on(ctx, q.q.Broker, func(ctx context.Context, addr string) (err error) {
+		res, err = q.c.client.Pull(ctx, addr, &remoting.Pull{Group: q.c.group, Topic: q.topic, Queue: q.q, Offset: place, Most: pullMost, Wait: wait})
+		return err
+	})
+	return res, err
+}
+
+// shown waits until readers get all that we wrote, and reports whether they do.
+func (q *queue) shown(ctx context.Context) bool {
+	if q.acquire(ctx) != nil {
+		return false
+	}
+	defer q.release()
+	for q.written {
+		var end int64
+		err := q.c.once(ctx, q.q.Broker, func(ctx context.Context, addr string) (err error) {
+			end, err = q.c.client.MaxOffset(ctx, addr, q.topic, q.q.ID)
+			return err
+		})
+		if err == nil && end >= q.place {
+			return true
+		}
+		if err != nil || sleep(ctx, firstPause) != nil {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,306 @@
+package rocketlog
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/towline/towline/connect/rocketlog/remoting"
+	"github.com/towline/towline/offsets"
+)
+
+// propGroup is the property of an entry's message that says which entries are
+// saved with it: the number of the save, its place among them, how many they
+// are, and the KEYS of the last.
+const propGroup = "twg"
+
+// fenceKey is the key of the message that opening a state writes.
+const fenceKey = "f"
+
+// state keeps entries in one queue of a topic with compaction. A save is a run
+// of messages, one for each entry, of which the last makes all of them count. A
+// deletion is a message too, since brokers take none without a body; the first
+// byte of a body tells them apart.
+type state struct {
+	q *queue
+
+	// All below belongs to who has acquired q.
+	saves   uint64
+	entries map[string]entryAt
+	open    map[string]*save // of which the last message has not come
+	dirty   map[string]bool  // keys whose newest message does not count: compaction would keep that one
+}
+
+// entryAt is an entry and where it stands. A deletion has a nil value.
+type entryAt struct {
+	at    int64
+	value []byte
+}
+
+// save is what has come of one.
+type save struct {
+	list []savedEntry
+	last string
+}
+
+type savedEntry struct {
+	key string
+	entryAt
+}
+
+// Entries begin with one of these.
+const (
+	entryDeleted = 0
+	entryValue   = 1
+)
+
+// maxEntry bounds an entry, which is not split.
+const maxEntry = maxBatch - 4096
+
+// openState opens the state in a queue: it makes sure that nobody's earlier
+// messages can come later, and reads all that there is.
+func openState(ctx context.Context, q *queue) (*state, error) {
+	s := &state{q: q, entries: map[string]entryAt{}, open: map[string]*save{}, dirty: map[string]bool{}}
+	q.visit, q.shared, q.keys = s.see, true, "towline"
+	if err := q.acquire(ctx); err != nil {
+		return nil, err
+	}
+	defer q.release()
+	if err := q.catchUp(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.write(ctx, []offsets.Entry{{Key: fenceKey, Pos: offsets.Position(q.writer)}}); err != nil {
+		return nil, err
+	}
+	s.settle()
+	return s, s.repair(ctx)
+}
+
+// settle decides about saves whose last message is not there when all has been
+// read: where a later one has its key, compaction took it; else it never came,
+// and what came before it is to be taken back.
+func (s *state) settle() {
+	for _, sv := range s.open {
+		if e, ok := s.entries[sv.last]; ok && e.at > sv.list[len(sv.list)-1].at {
+			s.commit(sv)
+			continue
+		}
+		for _, e := range sv.list {
+			s.dirty[e.key] = true
+		}
+	}
+	clear(s.open)
+}
+
+// repair writes again what dirty keys have.
+func (s *state) repair(ctx context.Context) error {
+	if len(s.dirty) == 0 {
+		return nil
+	}
+	var list []offsets.Entry
+	for key := range s.dirty {
+		list = append(list, offsets.Entry{Key: key, Pos: s.entries[key].value})
+	}
+	clear(s.dirty)
+	return s.write(ctx, list)
+}
+
+func keysOf(key string) string { return base64.RawURLEncoding.EncodeToString([]byte(key)) }
+
+// see takes in a message of the queue.
+func (s *state) see(m *remoting.Message, st stamp) error {
+	keys, _ := m.Property(propKeys)
+	key, err := base64.RawURLEncoding.DecodeString(string(keys))
+	if err != nil || len(m.Body) == 0 {
+		return damaged(s.q.topic, s.q.q, m.Offset, errMeta)
+	}
+	if !st.valid() {
+		s.dirty[string(key)] = true
+		return nil
+	}
+	group, _ := m.Property(propGroup)
+	f := strings.Split(string(group), ".")
+	if len(f) != 4 {
+		return damaged(s.q.topic, s.q.q, m.Offset, errMeta)
+	}
+	id := st.writer + "." + f[0]
+	i, err1 := strconv.Atoi(f[1])
+	n, err2 := strconv.Atoi(f[2])
+	last, err3 := base64.RawURLEncoding.DecodeString(f[3])
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return damaged(s.q.topic, s.q.q, m.Offset, err)
+	}
+	e := savedEntry{string(key), entryAt{at: m.Offset}}
+	if m.Body[0] == entryValue {
+		e.value = append([]byte{}, m.Body[1:]...)
+	}
+	sv := s.open[id]
+	if sv == nil {
+		sv = &save{last: string(last)}
+		s.open[id] = sv
+	}
+	sv.list = append(sv.list, e)
+	if i == n-1 { // those that are missing were taken by compaction: later ones have their keys
+		s.commit(sv)
+		delete(s.open, id)
+	}
+	return nil
+}
+
+// commit makes a save count.
+func (s *state) commit(sv *save) {
+	for _, e := range sv.list {
+		if was, ok := s.entries[e.key]; !ok || was.at <= e.at {
+			s.entries[e.key] = e.entryAt
+		}
+	}
+}
+
+// write saves entries. The queue is acquired.
+func (s *state) write(ctx context.Context, list []offsets.Entry) error {
+	list = lastOfEach(list)
+	for key := range s.dirty {
+		if !slices.ContainsFunc(list, func(e offsets.Entry) bool { return e.Key == key }) {
+			list = append(list, offsets.Entry{Key: key, Pos: s.entries[key].value})
+		}
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	for {
+		before := s.q.others
+		batches, err := s.writeOnce(ctx, list)
+		if err != nil {
+			return err
+		}
+		if batches == 1 || s.q.others == before {
+			break
+		} // else somebody who opened the state meanwhile has seen a part of it
+	}
+	for _, e := range list {
+		delete(s.dirty, e.Key)
+	}
+	return nil
+}
+
+// writeOnce writes one save and returns how many batches it takes.
+func (s *state) writeOnce(ctx context.Context, list []offsets.Entry) (batches int, err error) {
+	s.saves++
+	last := keysOf(list[len(list)-1].Key)
+	parcels, sv, size := make([]parcel, len(list)), &save{}, 0
+	for i, e := range list {
+		if len(e.Key)+len(e.Pos) > maxEntry || len(e.Key) > maxMeta/2 {
+			return 0, fmt.Errorf("rocketlog: save %.100s: an entry of %d bytes is larger than %d", e.Key, len(e.Pos), maxEntry)
+		}
+		p := &parcels[i]
+		p.parts = 1
+		p.props = remoting.AppendProperty(p.props, propKeys, keysOf(e.Key))
+		p.props = remoting.AppendProperty(p.props, propGroup, fmt.Sprintf("%d.%d.%d.%s", s.saves, i, len(list), last))
+		saved := savedEntry{key: e.Key}
+		p.body = []byte{entryDeleted}
+		if e.Pos != nil {
+			p.body = append([]byte{entryValue}, e.Pos...)
+			saved.value = p.body[1:]
+		}
+		sv.list = append(sv.list, saved)
+		size += p.size()
+	}
+	if err := s.q.append(ctx, parcels, func(i int, _ int64) { sv.list[i].at = s.q.place }); err != nil {
+		return 0, err
+	}
+	s.commit(sv)
+	delete(s.open, s.q.writer+"."+strconv.FormatUint(s.saves, 10))
+	return 1 + size/maxBatch, nil
+}
+
+// lastOfEach returns list without those whose key comes again.
+func lastOfEach(list []offsets.Entry) []offsets.Entry {
+	at := make(map[string]int, len(list))
+	for i, e := range list {
+		at[e.Key] = i
+	}
+	out := make([]offsets.Entry, 0, len(at))
+	for i, e := range list {
+		if at[e.Key] == i {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// save writes entries.
+func (s *state) save(ctx context.Context, list []offsets.Entry) error {
+	if err := s.q.acquire(ctx); err != nil {
+		return err
+	}
+	defer s.q.release()
+	return s.write(ctx, list)
+}
+
+// load returns the entries whose keys begin with a prefix, ordered, those among
+// them that others have saved.
+func (s *state) load(ctx context.Context, prefix string) ([]offsets.Entry, error) {
+	if err := s.q.acquire(ctx); err != nil {
+		return nil, err
+	}
+	defer s.q.release()
+	if err := s.q.catchUp(ctx); err != nil {
+		return nil, err
+	}
+	var out []offsets.Entry
+	for _, key := range slices.Sorted(maps.Keys(s.entries)) {
+		if v := s.entries[key].value; v != nil && strings.HasPrefix(key, prefix) {
+			out = append(out, offsets.Entry{Key: key, Pos: append(offsets.Position{}, v...)})
+		}
+	}
+	return out, nil
+}
+
+// Key spaces of the state.
+const (
+	spaceEntry = "e/" // entries of the log's store
+	spaceTopic = "t/" // topics
+)
+
+// store is the log's offsets.Store.
+type store struct{ l *Log }
+
+// Load returns the entries whose key begins with prefix.
+func (s store) Load(ctx context.Context, prefix string) ([]offsets.Entry, error) {
+	ctx, done, err := s.l.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	list, err := s.l.state.load(ctx, spaceEntry+prefix)
+	for i := range list {
+		list[i].Key = list[i].Key[len(spaceEntry):]
+	}
+	return list, err
+}
+
+// Save writes all entries or none.
+func (s store) Save(ctx context.Context, entries ...offsets.Entry) error {
+	ctx, done, err := s.l.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return s.l.save(ctx, entries)
+}
+
+func (l *Log) save(ctx context.Context, entries []offsets.Entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	list := make([]offsets.Entry, len(entries))
+	for i, e := range entries {
+		list[i] = offsets.Entry{Key: spaceEntry + e.Key, Pos: e.Pos}
+	}
+	return l.state.save(ctx, list)
+}
