@@ -36,7 +36,11 @@
 // whose transactions fit one batch writes each change once. A transaction
 // that is larger than a batch is appended in parts, of which only the last
 // has a position; with each part the worker saves the highest Seq, and after
-// a restart drops what it reads again up to there. A sink that keeps the
+// a restart drops what it reads again up to there. A log that cannot write all
+// of an append in one step says so (Log.Atomic): there messages carry whose they
+// are and up to which Seq the changes of their partition are there, and a source
+// task reads back what is in a partition before it writes to it, so that it can
+// tell what is read again from what never came. A sink that keeps the
 // State of its batches in its target, in the same transaction as the rows,
 // returns it from Open, and that wins over what the worker saved.
 //

@@ -11,6 +11,13 @@ type Message struct {
 	Key       []byte
 	Value     []byte // nil: a tombstone
 	Headers   []Header
+	// Source and Seq are kept by logs that are not Atomic, so that a source that
+	// goes on after a crash finds what is there: the task that appended the
+	// message, set by the worker, and the Seq up to which all of its changes for
+	// this partition are in this message and those before it, set by the
+	// Converter (0: not told). Other logs may drop them.
+	Source string
+	Seq    uint64
 }
 
 // Messages is a run of messages and the memory they point into. The caller

@@ -92,6 +92,15 @@ func (r *Record) Key() schema.Row {
 	return r.Before
 }
 
+// DoneSeq returns the Seq up to which all changes of a source are told once r and
+// all before it are. The delete of a moved row is half of a change.
+func (r *Record) DoneSeq() uint64 {
+	if r.Op == OpDelete && r.Flags&KeyMoved != 0 && r.Seq > 0 {
+		return r.Seq - 1
+	}
+	return r.Seq
+}
+
 // Header is a name and a value that travel beside a record or message.
 type Header struct {
 	Key   string

@@ -38,6 +38,7 @@ func TestLog(t *testing.T, open func(t *testing.T) LogHarness) {
 	}{
 		{"CreateTopic", testCreateTopic},
 		{"ReadBack", testReadBack},
+		{"Source", testSource},
 		{"Offsets", testOffsets},
 		{"TopicsApart", testTopicsApart},
 		{"AppendCopies", testAppendCopies},

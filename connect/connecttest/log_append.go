@@ -2,6 +2,7 @@ package connecttest
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/towline/towline/connect"
@@ -29,6 +30,27 @@ func testReadBack(c *logCase) {
 	c.wantMessages(msgs, want) // Append sets Offset and changes nothing else
 	c.wantMessages(c.readN(c.reader(connect.Cursor{Topic: "t"}), len(want), 1<<20), want)
 	c.wantMessages(c.readN(c.reader(connect.Cursor{Topic: "t", Offset: 2}), len(want)-2, 1<<20), want[2:])
+}
+
+// testSource: a log that is not atomic keeps what tells whose messages are
+// there.
+func testSource(c *logCase) {
+	if c.Log.Atomic() {
+		c.t.Skip("the log is atomic")
+	}
+	c.create("t", 1)
+	want := []connect.Message{
+		{Topic: "t", Count: 1, Value: []byte("v"), Source: "source/a/0/", Seq: 1},
+		{Topic: "t", Count: 1, Value: []byte("v"), Source: "source/b/0/", Seq: 1<<64 - 1},
+		{Topic: "t", Count: 1, Value: []byte("v"), Key: []byte("a key"), Source: "source/a/0/", Headers: []connect.Header{{Key: "h"}}},
+		{Topic: "t", Count: 1, Value: []byte("v")},
+	}
+	c.append(slices.Clone(want)...)
+	for i, m := range c.readN(c.reader(connect.Cursor{Topic: "t"}), len(want), 1<<20) {
+		if m.Source != want[i].Source || m.Seq != want[i].Seq {
+			c.t.Errorf("message %d is of %q up to %d, want %q up to %d", i, m.Source, m.Seq, want[i].Source, want[i].Seq)
+		}
+	}
 }
 
 func testOffsets(c *logCase) {

@@ -90,7 +90,7 @@ func (c *converter) encode(dst *connect.Messages, b *connect.Batch, i int) error
 		return err
 	}
 	m := message(dst, r)
-	m.Count, m.Headers = 1, headers
+	m.Count, m.Headers, m.Seq = 1, headers, r.DoneSeq()
 	if n > 0 {
 		m.Key = buf[:n:n]
 	}
@@ -99,7 +99,9 @@ func (c *converter) encode(dst *connect.Messages, b *connect.Batch, i int) error
 	}
 	m.Value = buf[n:]
 	if key := m.Key; c.tombstones && r.Op == connect.OpDelete && r.Flags&connect.Unwrapped == 0 && key != nil {
-		message(dst, r).Key = key // it holds no record: Count is 0
+		m.Seq = 0 // the change is told when the tombstone is
+		m = message(dst, r)
+		m.Key, m.Seq = key, r.DoneSeq() // it holds no record: Count is 0
 	}
 	return nil
 }

@@ -116,7 +116,7 @@ func (e *encoder) flush(dst *connect.Messages, r *connect.Record, count int) {
 	v[len(magic)] = version
 	binary.LittleEndian.PutUint32(v[4:], crc32.Checksum(v[coveredOff:], castagnoli))
 	m := dst.Add()
-	m.Topic, m.Partition, m.Count, m.Time, m.Value = r.Topic, r.Partition, int32(count), r.Time, v
+	m.Topic, m.Partition, m.Count, m.Time, m.Value, m.Seq = r.Topic, r.Partition, int32(count), r.Time, v, r.DoneSeq()
 }
 
 // pack returns a frame in dst's memory with room for magic, version and

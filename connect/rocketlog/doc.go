@@ -59,11 +59,13 @@
 // # State
 //
 // Entries and the layout of topics are in one queue of one topic with
-// compaction, |offsets, which is in memory here as a whole. It is read from place 0 on, since
-// brokers tell a wrong first offset for such topics. A save is a run of messages
-// that counts when the last one is there; deletions are messages too. What
-// compaction would keep though it does not count is written over. Opening a
-// state writes one message, behind which nothing of earlier writers can count.
+// compaction, |offsets, and here in memory as a whole. It is read from place 0
+// on, since brokers tell a wrong first offset for such topics. A save is a run of
+// messages that counts when the last one is there; deletions are messages too.
+// What compaction would keep though it does not count is written over. Opening a
+// state and loading from it write a small message: where that lands tells what
+// others have saved before, which brokers tell late when they are asked for the
+// end; and behind it nothing of earlier writers can count.
 //
 // # Reading
 //

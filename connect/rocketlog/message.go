@@ -23,6 +23,7 @@ const (
 	metaHasKey                // there is a key
 	metaKeyIsKeys             // and it is the property KEYS
 	metaHeaders               // headers are in the meta
+	metaSource                // Source and Seq are there
 	metaInBody                // the meta is the beginning of the body, of which twm says the length
 )
 
@@ -35,7 +36,7 @@ const maxKeys = 1 << 10
 // appendMeta appends what a message has beside its value:
 //
 //	flags u8, count varint, time varint,
-//	[key: length uvarint, bytes]  [headers: number uvarint, { length uvarint, name, length+1 uvarint (0: nil), bytes }]
+//	[seq uvarint, source: length uvarint, bytes]  [key: length uvarint, bytes]  [headers: number uvarint, { length uvarint, name, length+1 uvarint (0: nil), bytes }]
 func appendMeta(dst []byte, m *connect.Message) []byte {
 	var flags byte
 	if m.Value == nil {
@@ -50,8 +51,15 @@ func appendMeta(dst []byte, m *connect.Message) []byte {
 	if len(m.Headers) > 0 {
 		flags |= metaHeaders
 	}
+	if m.Source != "" || m.Seq != 0 {
+		flags |= metaSource
+	}
 	dst = binary.AppendVarint(append(dst, flags), int64(m.Count))
 	dst = binary.AppendVarint(dst, m.Time)
+	if flags&metaSource != 0 {
+		dst = binary.AppendUvarint(dst, m.Seq)
+		dst = append(binary.AppendUvarint(dst, uint64(len(m.Source))), m.Source...)
+	}
 	if flags&(metaHasKey|metaKeyIsKeys) == metaHasKey {
 		dst = append(binary.AppendUvarint(dst, uint64(len(m.Key))), m.Key...)
 	}
@@ -132,8 +140,9 @@ func appendParcels(dst []parcel, m *connect.Message, maxBody int) []parcel {
 var errMeta = errors.New("its properties are damaged")
 
 // takeMessage adds to dst the message whose properties are those of first and
-// whose body is in the parts. The bytes are copied.
-func takeMessage(dst *connect.Messages, first *remoting.Message, body [][]byte) (*connect.Message, error) {
+// whose body is in the parts. The bytes are copied. source is the Source that is
+// expected, and becomes the one that is there.
+func takeMessage(dst *connect.Messages, first *remoting.Message, body [][]byte, source *string) (*connect.Message, error) {
 	text, ok := first.Property(propMeta)
 	if !ok {
 		return nil, errMeta
@@ -161,19 +170,26 @@ func takeMessage(dst *connect.Messages, first *remoting.Message, body [][]byte) 
 	}
 	m := dst.Add()
 	m.Value = value
-	if err := readMeta(dst, m, meta, first); err != nil {
+	if err := readMeta(dst, m, meta, first, source); err != nil {
 		return nil, err
 	}
 	return m, nil
 }
 
 // readMeta is the inverse of appendMeta.
-func readMeta(dst *connect.Messages, m *connect.Message, b []byte, first *remoting.Message) error {
+func readMeta(dst *connect.Messages, m *connect.Message, b []byte, first *remoting.Message, source *string) error {
 	r := metaReader{b: b[1:]}
 	flags := b[0]
 	m.Count, m.Time = int32(r.varint()), r.varint()
 	if flags&metaTombstone != 0 {
 		m.Value = nil
+	}
+	if flags&metaSource != 0 {
+		m.Seq = r.uvarint()
+		if name := r.bytes(r.uvarint()); string(name) != *source {
+			*source = string(name)
+		}
+		m.Source = *source
 	}
 	switch {
 	case flags&metaKeyIsKeys != 0:

@@ -31,6 +31,8 @@ type queue struct {
 	visit func(m *remoting.Message, s stamp) error
 	// shared: others write here as well, always.
 	shared bool
+	// exclusive: what is being appended must come next after all that is known.
+	exclusive bool
 	// keys are the KEYS of batches as a whole, for topics with compaction.
 	keys string
 
@@ -60,6 +62,10 @@ func (q *queue) acquire(ctx context.Context) error {
 func (q *queue) release() { <-q.lock }
 
 func (q *queue) name() string { return q.topic + "/" + q.q.Broker + "/" + strconv.Itoa(q.q.ID) }
+
+// unsure forgets what is known of the end, since a request may still land: who
+// appends next learns of it, as of what others wrote.
+func (q *queue) unsure() { q.known, q.written = false, false }
 
 // append writes parcels, in order, and calls landed with the offset of each
 // whose last part is there. The queue is acquired.
@@ -97,13 +103,13 @@ func (q *queue) send(ctx context.Context, list []parcel, landed func(i int, offs
 			q.advance(rest, func(i int, offset int64) { landed(done+i, offset) })
 			return nil
 		case err == nil && at < q.place:
-			q.known = false
+			q.unsure()
 			return fmt.Errorf("broker %s has lost messages: it put one at offset %d where %d were before", q.q.Broker, at, q.place)
 		case err == nil:
 			at += int64(len(rest)) // all of it is elsewhere, and something else where it was meant to be
 		default:
 			if err := p.pause(ctx, err); err != nil {
-				q.known = false
+				q.unsure()
 				return err
 			}
 		}
@@ -120,12 +126,12 @@ func (q *queue) send(ctx context.Context, list []parcel, landed func(i int, offs
 			}
 			done++
 		})
-		if err == nil && others && !q.written && !q.shared {
-			err = errMoved
-		}
 		if err != nil {
-			q.known = false
+			q.unsure()
 			return err
+		}
+		if others && (q.exclusive || !q.written && !q.shared) {
+			return errMoved // what is known of the end is right from here on
 		}
 	}
 	return nil

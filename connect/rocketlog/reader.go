@@ -34,7 +34,9 @@ type reader struct {
 	ready []*chunk // take turns
 	fresh int      // partitions that have not said yet whether they have something
 	until time.Time
-	err   error // once there was one
+	// source is that of the last message, mostly that of the next as well.
+	source string
+	err    error // once there was one
 
 	mu  sync.Mutex
 	why error // done is closed
@@ -239,7 +241,7 @@ func (r *reader) Read(ctx context.Context, m *connect.Messages, maxBytes int) er
 		}
 		turn := m.Size() + turnBytes
 		for len(c.list) > 0 && (n == 0 || m.Size()-size < maxBytes && m.Size() < turn) {
-			if c.err = c.take(m); c.err != nil {
+			if c.err = c.take(m, &r.source); c.err != nil {
 				break
 			}
 			n++
@@ -255,9 +257,9 @@ func (r *reader) Read(ctx context.Context, m *connect.Messages, maxBytes int) er
 }
 
 // take moves the first message into m.
-func (c *chunk) take(m *connect.Messages) error {
+func (c *chunk) take(m *connect.Messages, source *string) error {
 	w := &c.list[0]
-	msg, err := takeMessage(m, &w.first, w.body)
+	msg, err := takeMessage(m, &w.first, w.body, source)
 	if err != nil {
 		c.list = nil
 		return damaged(c.q.topic, c.q.q, w.first.Offset, err)

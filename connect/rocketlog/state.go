@@ -19,7 +19,8 @@ import (
 // are, and the KEYS of the last.
 const propGroup = "twg"
 
-// fenceKey is the key of the message that opening a state writes.
+// fenceKey is the key of the messages that are written to learn of those of
+// others.
 const fenceKey = "f"
 
 // state keeps entries in one queue of a topic with compaction. A save is a run
@@ -33,7 +34,7 @@ type state struct {
 	saves   uint64
 	entries map[string]entryAt
 	open    map[string]*save // of which the last message has not come
-	dirty   map[string]bool  // keys whose newest message does not count: compaction would keep that one
+	dirty   map[string]int64 // where the newest message of a key is that does not count: compaction would keep it
 }
 
 // entryAt is an entry and where it stands. A deletion has a nil value.
@@ -65,7 +66,7 @@ const maxEntry = maxBatch - 4096
 // openState opens the state in a queue: it makes sure that nobody's earlier
 // messages can come later, and reads all that there is.
 func openState(ctx context.Context, q *queue) (*state, error) {
-	s := &state{q: q, entries: map[string]entryAt{}, open: map[string]*save{}, dirty: map[string]bool{}}
+	s := &state{q: q, entries: map[string]entryAt{}, open: map[string]*save{}, dirty: map[string]int64{}}
 	q.visit, q.shared, q.keys = s.see, true, "towline"
 	if err := q.acquire(ctx); err != nil {
 		return nil, err
@@ -74,11 +75,17 @@ func openState(ctx context.Context, q *queue) (*state, error) {
 	if err := q.catchUp(ctx); err != nil {
 		return nil, err
 	}
-	if err := s.write(ctx, []offsets.Entry{{Key: fenceKey, Pos: offsets.Position(q.writer)}}); err != nil {
+	if err := s.fence(ctx); err != nil {
 		return nil, err
 	}
 	s.settle()
 	return s, s.repair(ctx)
+}
+
+// fence writes a message. Where it lands tells whether others have written,
+// which a broker's word on the end of the queue does not: it comes late.
+func (s *state) fence(ctx context.Context) error {
+	return s.write(ctx, []offsets.Entry{{Key: fenceKey, Pos: offsets.Position(s.q.writer)}})
 }
 
 // settle decides about saves whose last message is not there when all has been
@@ -91,23 +98,32 @@ func (s *state) settle() {
 			continue
 		}
 		for _, e := range sv.list {
-			s.dirty[e.key] = true
+			s.dirty[e.key] = max(s.dirty[e.key], e.at)
 		}
 	}
 	clear(s.open)
 }
 
-// repair writes again what dirty keys have.
+// repair writes again what dirty keys have. What others save meanwhile must
+// not be overwritten.
 func (s *state) repair(ctx context.Context) error {
-	if len(s.dirty) == 0 {
-		return nil
+	for len(s.dirty) > 0 {
+		var list []offsets.Entry
+		for key := range s.dirty {
+			e := offsets.Entry{Key: key}
+			if v := s.entries[key].value; v != nil {
+				e.Pos = v
+			}
+			list = append(list, e)
+		}
+		s.q.exclusive = true
+		_, err := s.writeOnce(ctx, list)
+		s.q.exclusive = false
+		if err != nil && !errors.Is(err, errMoved) {
+			return err
+		}
 	}
-	var list []offsets.Entry
-	for key := range s.dirty {
-		list = append(list, offsets.Entry{Key: key, Pos: s.entries[key].value})
-	}
-	clear(s.dirty)
-	return s.write(ctx, list)
+	return nil
 }
 
 func keysOf(key string) string { return base64.RawURLEncoding.EncodeToString([]byte(key)) }
@@ -120,7 +136,7 @@ func (s *state) see(m *remoting.Message, st stamp) error {
 		return damaged(s.q.topic, s.q.q, m.Offset, errMeta)
 	}
 	if !st.valid() {
-		s.dirty[string(key)] = true
+		s.dirty[string(key)] = m.Offset
 		return nil
 	}
 	group, _ := m.Property(propGroup)
@@ -158,17 +174,15 @@ func (s *state) commit(sv *save) {
 		if was, ok := s.entries[e.key]; !ok || was.at <= e.at {
 			s.entries[e.key] = e.entryAt
 		}
+		if at, ok := s.dirty[e.key]; ok && at < e.at {
+			delete(s.dirty, e.key)
+		}
 	}
 }
 
 // write saves entries. The queue is acquired.
 func (s *state) write(ctx context.Context, list []offsets.Entry) error {
 	list = lastOfEach(list)
-	for key := range s.dirty {
-		if !slices.ContainsFunc(list, func(e offsets.Entry) bool { return e.Key == key }) {
-			list = append(list, offsets.Entry{Key: key, Pos: s.entries[key].value})
-		}
-	}
 	if len(list) == 0 {
 		return nil
 	}
@@ -179,13 +193,9 @@ func (s *state) write(ctx context.Context, list []offsets.Entry) error {
 			return err
 		}
 		if batches == 1 || s.q.others == before {
-			break
+			return nil
 		} // else somebody who opened the state meanwhile has seen a part of it
 	}
-	for _, e := range list {
-		delete(s.dirty, e.Key)
-	}
-	return nil
 }
 
 // writeOnce writes one save and returns how many batches it takes.
@@ -242,14 +252,17 @@ func (s *state) save(ctx context.Context, list []offsets.Entry) error {
 	return s.write(ctx, list)
 }
 
-// load returns the entries whose keys begin with a prefix, ordered, those among
-// them that others have saved.
+// load returns the entries whose keys begin with a prefix, ordered, with all
+// that others have saved before.
 func (s *state) load(ctx context.Context, prefix string) ([]offsets.Entry, error) {
 	if err := s.q.acquire(ctx); err != nil {
 		return nil, err
 	}
 	defer s.q.release()
-	if err := s.q.catchUp(ctx); err != nil {
+	if err := s.fence(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.repair(ctx); err != nil {
 		return nil, err
 	}
 	var out []offsets.Entry

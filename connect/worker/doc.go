@@ -10,6 +10,9 @@
 // units that wait into one durable step, so the group grows when the log is
 // the slowest part and stays one batch when it is not.
 //
+// Where the log is not Atomic the position is saved behind the messages, and what
+// a crash left between the two is found when a task is opened; see landed.
+//
 // # A sink task
 //
 //	read -> [units] -> decode, transform, split by key -> lanes -> done, in order -> save

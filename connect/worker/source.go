@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/towline/towline/connect"
@@ -42,6 +43,9 @@ type sourceTask struct {
 	// to there are being read again and are dropped.
 	skip   uint64
 	topics map[string]int32
+	// landed is nil where the log is Atomic.
+	landed *landed
+	opened map[string]bool // topics that landed knows
 	buf    []byte
 	// building follows the encoding goroutine.
 	building *track
@@ -79,9 +83,12 @@ func (t *sourceTask) load(ctx context.Context) (from offsets.Position, state []o
 	if err != nil {
 		return nil, nil, fmt.Errorf("load position: %w", err)
 	}
+	t.landed, t.opened = newLanded(t.log, t.prefix), map[string]bool{}
 	for _, e := range entries {
 		key := e.Key[len(t.prefix):]
 		switch {
+		case strings.HasPrefix(key, landedKey) && t.landed != nil:
+			t.landed.saved[key[len(landedKey):]] = e.Pos
 		case key == posKey:
 			from = e.Pos
 		case key == seqKey:
@@ -177,6 +184,10 @@ func (t *sourceTask) encode(ctx context.Context, u *sourceUnit) error {
 	if err := t.route(ctx, &u.batch); err != nil {
 		return err
 	}
+	if t.landed != nil {
+		t.landed.drop(&u.batch)
+		defer t.landed.stamp(&u.msgs)
+	}
 	t.building.enter(stageEncode)
 	if err := t.converter.Encode(&u.msgs, &u.batch); err != nil {
 		if err = takeOut(&u.batch, err, t.deadRecord(ctx)); err != nil {
@@ -243,6 +254,9 @@ func (t *sourceTask) route(ctx context.Context, b *connect.Batch) error {
 			if n, err = t.partitionsOf(ctx, topic); err != nil {
 				return err
 			}
+			if err = t.readBack(ctx, topic, n); err != nil {
+				return err
+			}
 		}
 		if n == 1 {
 			r.Partition = 0
@@ -277,6 +291,23 @@ func (t *sourceTask) partitionsOf(ctx context.Context, topic string) (int32, err
 	return t.partitions, nil
 }
 
+// readBack looks, where that must be done, at what the log has of a topic.
+func (t *sourceTask) readBack(ctx context.Context, topic string, n int32) error {
+	if t.landed == nil || t.opened[topic] {
+		return nil
+	}
+	t.opened[topic] = true
+	return t.landed.open(ctx, topic, n)
+}
+
+// append makes messages durable, and then entries.
+func (t *sourceTask) append(ctx context.Context, msgs []connect.Message, entries []offsets.Entry) error {
+	if t.landed != nil {
+		return t.landed.append(ctx, msgs, entries)
+	}
+	return t.log.Append(ctx, msgs, entries) // data and position in one step
+}
+
 func (t *sourceTask) appendLoop(ctx context.Context, in <-chan *sourceUnit, free chan<- *sourceUnit) error {
 	var units []*sourceUnit
 	var msgs []connect.Message
@@ -290,7 +321,7 @@ func (t *sourceTask) appendLoop(ctx context.Context, in <-chan *sourceUnit, free
 			t.meter.stages.queued(now, u.left)
 		}
 		msgs, entries = t.collect(units, msgs[:0], entries[:0])
-		if err := t.log.Append(ctx, msgs, entries); err != nil { // invariant 1: data and position in one step
+		if err := t.append(ctx, msgs, entries); err != nil { // invariant 1
 			return fmt.Errorf("append to log: %w", err)
 		}
 		clear(msgs) // they point into the units' memory

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -247,6 +248,8 @@ type rig struct {
 	faults *faults
 	src    *scriptSource
 	reg    *config.Registry
+	// partitions of topics; 0: one
+	partitions int
 }
 
 func newRig(t *testing.T, seed uint64, keeps, single bool) *rig {
@@ -276,7 +279,7 @@ func (g *rig) worker(sink map[string]string) *Worker {
 	sink["connector.class"], sink["topics.regex"] = "target", ".*"
 	sink["errors.retry.delay.max.ms"] = "5"
 	for _, f := range []*config.File{
-		{Name: "src", Config: map[string]string{"connector.class": "script", "errors.retry.delay.max.ms": "5"}},
+		{Name: "src", Config: map[string]string{"connector.class": "script", "errors.retry.delay.max.ms": "5", "topic.creation.default.partitions": strconv.Itoa(max(1, g.partitions))}},
 		{Name: "dst", Config: sink},
 	} {
 		c, err := config.Build(g.reg, f)
