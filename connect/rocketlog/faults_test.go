@@ -28,7 +28,7 @@ func TestBrokersDie(t *testing.T) {
 	c := rockettest.Start(t, rockettest.Config{Brokers: 2})
 	o := options(c)
 	l := openLog(t, o)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(4+kills())*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(6+3*kills())*time.Minute)
 	defer cancel()
 	const parts = 4
 	check(t, l.CreateTopic(ctx, "t", parts))

@@ -30,7 +30,7 @@ const (
 )
 
 // closeWait bounds how long Close waits for what was appended to be shown.
-const closeWait = 5 * time.Second
+const closeWait = 20 * time.Second
 
 // appendQueues is how many queues one Append writes to at the same time.
 const appendQueues = 16

@@ -14,7 +14,7 @@ import (
 // freshWait bounds how long the first Read waits for all partitions to say
 // whether they have something, so that they can take turns: one that is out of
 // reach must not hold up the others for ever.
-const freshWait = 10 * time.Second
+const freshWait = 30 * time.Second
 
 // turnBytes is what a partition may give before the next one's turn.
 const turnBytes = 64 << 10

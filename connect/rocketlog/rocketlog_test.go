@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(rockettest.Main(m)) }
 
 func openLog(t testing.TB, o Options) *Log {
 	t.Helper()
-	o.Wait = time.Minute
+	o.Wait = 10 * time.Minute // a broker may take its time to come back on a busy machine
 	l, err := Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)

@@ -84,7 +84,12 @@ func TestTopics(t *testing.T) {
 	if got.Queues != 3 || got.Attributes["cleanup.policy"] != "COMPACTION" {
 		t.Errorf("the topic is %+v", got)
 	}
-	route := must[*remoting.Route](t)(r.Route(ctx, r.name, topic))
+	route, err := r.Route(ctx, r.name, topic)
+	for remoting.IsCode(err, remoting.TopicNotExist) { // until the broker has told the name server
+		time.Sleep(10 * time.Millisecond)
+		route, err = r.Route(ctx, r.name, topic)
+	}
+	check(t, err)
 	if want := []remoting.Queue{{"a", 0}, {"a", 1}, {"a", 2}}; !slices.Equal(route.Queues, want) || route.Masters["a"] != r.addr {
 		t.Errorf("the route is %+v", route)
 	}
