@@ -15,6 +15,7 @@ servers: ## the real servers that tests, benchmarks and the demo need
 	e2e/servers/install.sh
 	e2e/servers/rocketmq.sh
 	e2e/servers/mariadb.sh
+	e2e/servers/clients.sh
 
 test: build servers ## every test, with servers required; two packages at a time
 	$(if $(RACE),,@echo 'make: no C compiler, so the tests run without the race detector' >&2)

@@ -6,6 +6,12 @@ import (
 	"github.com/towline/towline/offsets"
 )
 
+// ResetKey, as the key of a State that Open gets, says that an operator wants
+// the source to begin anew, whatever its position: the targets are to end with
+// what is there then, and no change may have a Seq of before. The source takes
+// the entry away with the State of its first batch.
+const ResetKey = "reset"
+
 // Source reads changes from one upstream.
 type Source interface {
 	// Open begins at from, the Pos of a batch of an earlier run; nil: at the

@@ -31,6 +31,11 @@ type Plugin struct {
 	Covers func(pos, head offsets.Position) bool
 	// Describe returns a position in words. Sources only.
 	Describe func(pos offsets.Position) string
+	// Fields returns a position by the names that users know, and those of what
+	// it is a position in. Sources only; nil: there are none.
+	Fields func(cfg Config, pos offsets.Position) (in, at map[string]any)
+	// Resets says that the source knows ResetKey.
+	Resets bool
 	// Check looks at the world outside (server settings, grants,
 	// reachability) and returns what is wrong. nil: nothing to check.
 	Check func(ctx context.Context, cfg Config) ([]Finding, error)

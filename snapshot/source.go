@@ -68,8 +68,10 @@ func (s *Source) Open(ctx context.Context, from offsets.Position, state []offset
 			rest = append(rest, e)
 		}
 	}
-	err := s.changes.Open(ctx, from, rest)
-	if errors.Is(err, connect.ErrPositionLost) && from != nil {
+	var err error
+	if from != nil && slices.ContainsFunc(rest, func(e offsets.Entry) bool { return e.Key == connect.ResetKey }) {
+		err, from = s.reset(ctx, from, rest), nil
+	} else if err = s.changes.Open(ctx, from, rest); errors.Is(err, connect.ErrPositionLost) && from != nil {
 		if err = s.heal(ctx, from, rest, err); err == nil {
 			from = nil
 		}
@@ -105,6 +107,19 @@ func (s *Source) heal(ctx context.Context, lost offsets.Position, state []offset
 		return err
 	}
 	return s.changes.OpenAnew(ctx, lost, state)
+}
+
+// reset begins anew where the server is now, since an operator wants it: all
+// tables are emptied in the targets and copied again.
+func (s *Source) reset(ctx context.Context, from offsets.Position, state []offsets.Entry) error {
+	switch {
+	case s.cfg.NoTruncate:
+		return connect.Permanent(errors.New("the source was reset, but tables must be emptied in the targets first, and topics with several partitions cannot carry that in order: begin anew"))
+	case s.cfg.Mode == NoData:
+		return connect.Permanent(fmt.Errorf("the source was reset, but with %s=%s no table is read again; set another mode", optMode, NoData))
+	}
+	s.env.Logger.Warn("snapshot: the source was reset; all tables are emptied in the targets and copied anew")
+	return s.changes.OpenAnew(ctx, from, state)
 }
 
 // resume puts the stream at from and takes the tables there.

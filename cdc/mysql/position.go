@@ -148,6 +148,20 @@ func Describe(pos offsets.Position) string {
 	return p.String()
 }
 
+// Fields returns a position by the names that Debezium gives its parts.
+func Fields(cfg connect.Config, pos offsets.Position) (in, at map[string]any) {
+	in = map[string]any{"server": cfg.String("topic.prefix")}
+	p, err := parsePosition(pos)
+	if err != nil {
+		return in, nil
+	}
+	at = map[string]any{"file": p.file, "pos": p.pos, "server_uuid": gtid.FormatUUID(p.server)}
+	if p.mode == byGTID {
+		at["gtids"] = p.gtids.String()
+	}
+	return in, at
+}
+
 // Anchor returns the GTIDs of all transactions up to a position of this
 // source, in the server's syntax, and the UUID of the server that it is of.
 // gtids is "" for a server without GTIDs. It depends on pos alone and may be

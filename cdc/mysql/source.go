@@ -26,6 +26,7 @@ func Plugin() connect.Plugin {
 		Source:   func(cfg connect.Config, env connect.Env) (connect.Source, error) { return New(cfg, env) },
 		Covers:   Covers,
 		Describe: Describe,
+		Fields:   Fields,
 		Check:    Check,
 		Validate: Validate,
 		Explain:  Explain,

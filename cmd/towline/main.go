@@ -31,6 +31,7 @@ const (
 const usage = `towline captures every change of a MySQL server and delivers it.
 
   towline run [flags] FILE...     run the connectors in the files
+  towline worker --config FILE    run connectors that are made over REST, until it is stopped
   towline doctor FILE...          check servers, grants and reachability, and say what mends each fault
   towline status [flags]          ask the running one: tables, lag, what has arrived
   towline snapshot COMMAND        start, stop, pause, resume copies of tables in the running one, or tell their status
@@ -61,7 +62,7 @@ func main() {
 
 func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	commands := map[string]func(context.Context, []string, io.Writer, io.Writer) error{
-		"run": runCommand, "doctor": doctorCommand, "status": statusCommand, "snapshot": snapshotCommand, "plugins": pluginsCommand,
+		"run": runCommand, "worker": workerCommand, "doctor": doctorCommand, "status": statusCommand, "snapshot": snapshotCommand, "plugins": pluginsCommand,
 		"version": func(_ context.Context, _ []string, out, _ io.Writer) error {
 			fmt.Fprintln(out, "towline", version)
 			return nil

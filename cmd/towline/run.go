@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -38,6 +40,15 @@ type runFlags struct {
 	logLevel, logFormat string
 	retention           time.Duration
 	retentionBytes      int64
+
+	// Of a worker's configuration.
+	stay                 bool // until it is stopped, whatever becomes of the tasks
+	listeners            []listener
+	accounts             []rest.Account
+	origins              []string
+	noTopics, keepTopics bool
+	advertisedHost       string
+	advertisedPort       int
 }
 
 func runCommand(ctx context.Context, args []string, out, errOut io.Writer) error {
@@ -60,6 +71,9 @@ func runCommand(ctx context.Context, args []string, out, errOut io.Writer) error
 	conns, err := loadFiles(files)
 	if err != nil {
 		return err
+	}
+	if f.listen != "" {
+		f.listeners = []listener{{addr: f.listen}}
 	}
 	return runConnectors(ctx, f, conns, logger)
 }
@@ -84,6 +98,11 @@ func loadFiles(paths []string) ([]*config.File, error) {
 	if len(paths) == 0 {
 		return nil, usageError{"name at least one connector file"}
 	}
+	return checkFiles(paths)
+}
+
+// checkFiles is loadFiles for any number of files.
+func checkFiles(paths []string) ([]*config.File, error) {
 	reg := registry()
 	var files []*config.File
 	var errs []error
@@ -122,7 +141,7 @@ func runConnectors(ctx context.Context, f runFlags, files []*config.File, logger
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	w := worker.New(logger, worker.NewMetrics(reg))
 	var address atomic.Pointer[string] // where this process is reached
-	address.Store(&f.listen)
+	address.Store(new(string))
 	h := standalone.New(standalone.Options{Registry: registry(), Worker: w, Logger: logger, WorkerID: func() string { return *address.Load() }})
 	openLog := func() (*pebblelog.Log, error) {
 		log, err := pebblelog.Open(pebblelog.Options{Dir: f.dataDir, Retention: f.retention, RetentionBytes: f.retentionBytes,
@@ -139,7 +158,8 @@ func runConnectors(ctx context.Context, f runFlags, files []*config.File, logger
 	if err := h.Load(ctx, files); err != nil {
 		return errors.Join(err, log.Close())
 	}
-	handler := rest.New(rest.Options{Herder: h, Registry: registry(), Metrics: reg, TaskMetrics: w.TaskMetrics(), Logger: logger, Version: version, Commit: commit()})
+	handler := rest.New(rest.Options{Herder: h, Registry: registry(), Metrics: reg, TaskMetrics: w.TaskMetrics(), Logger: logger, Version: version, Commit: commit(),
+		Accounts: f.accounts, Origins: f.origins, NoTopics: f.noTopics, KeepTopics: f.keepTopics})
 	stopServing, err := serve(ctx, f, handler, &address, logger)
 	if err != nil {
 		return errors.Join(err, log.Close())
@@ -150,7 +170,7 @@ func runConnectors(ctx context.Context, f runFlags, files []*config.File, logger
 	go giveMemoryBack(mctx, w)
 	logger.Info("towline runs", "version", version, "data-dir", f.dataDir, "connectors", len(files))
 	for {
-		err = errors.Join(runOver(ctx, w, log), log.Close())
+		err = errors.Join(runOver(ctx, w, log, f.stay), log.Close())
 		if fault := log.Err(); fault == nil || ctx.Err() != nil {
 			logger.Info("towline stopped")
 			return err
@@ -164,7 +184,7 @@ func runConnectors(ctx context.Context, f runFlags, files []*config.File, logger
 // runOver runs w until ctx ends, all tasks have ended, or the log has failed:
 // a log that met a full disk or the like takes nothing more until it is
 // opened anew.
-func runOver(ctx context.Context, w *worker.Worker, log *pebblelog.Log) error {
+func runOver(ctx context.Context, w *worker.Worker, log *pebblelog.Log, stay bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	watched := make(chan struct{})
@@ -182,7 +202,11 @@ func runOver(ctx context.Context, w *worker.Worker, log *pebblelog.Log) error {
 			}
 		}
 	}()
-	err := w.Run(ctx)
+	run := w.Run
+	if stay {
+		run = w.Stay
+	}
+	err := run(ctx)
 	cancel()
 	<-watched
 	return err
@@ -219,32 +243,69 @@ func commit() string {
 
 // serve starts the HTTP side, if it is wanted.
 func serve(ctx context.Context, f runFlags, h *rest.Handler, address *atomic.Pointer[string], logger *slog.Logger) (stop func(), err error) {
-	if f.listen == "" {
+	if len(f.listeners) == 0 {
 		return func() {}, nil
 	}
-	l, err := net.Listen("tcp", f.listen)
-	if err != nil {
-		return nil, envError{fmt.Errorf("cannot listen for status and metrics: %w; choose another address with -listen, or none with -listen ''", err)}
+	var open []net.Listener
+	closeAll := func() {
+		for _, l := range open {
+			l.Close()
+		}
 	}
-	at := l.Addr().String()
-	address.Store(&at)
+	for _, at := range f.listeners {
+		l, err := net.Listen("tcp", at.addr)
+		if err != nil {
+			closeAll()
+			return nil, envError{fmt.Errorf("cannot listen for REST, status and metrics: %w; choose another address with -listen (listeners of a worker), or none with -listen ''", err)}
+		}
+		if at.tls != nil {
+			l = tls.NewListener(l, at.tls)
+		}
+		open = append(open, l)
+	}
+	address.Store(f.advertised(open[0].Addr().String()))
 	path := filepath.Join(f.dataDir, addressFile)
-	if err := os.WriteFile(path, []byte(at+"\n"), 0o644); err != nil {
-		l.Close()
+	if err := os.WriteFile(path, []byte(f.url(open, 0, "")+"\n"), 0o644); err != nil {
+		closeAll()
 		return nil, envError{err}
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // answers until all else has stopped
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if err := rest.Serve(ctx, l, h); err != nil {
-			logger.Error("status and metrics are not served any more", "error", err)
-		}
-	}()
-	logger.Info("status and metrics", "url", "http://"+at)
+	var serving sync.WaitGroup
+	for i, l := range open {
+		serving.Go(func() {
+			if err := rest.Serve(ctx, l, h); err != nil {
+				logger.Error("REST, status and metrics are not served any more", "error", err)
+			}
+		})
+		logger.Info("REST, status and metrics", "url", f.url(open, i, "http://"))
+	}
 	return func() {
 		cancel()
-		<-done
+		serving.Wait()
 		os.Remove(path)
 	}, nil
+}
+
+// url returns where a listener is reached; plain stands before one in clear.
+func (f *runFlags) url(open []net.Listener, i int, plain string) string {
+	if f.listeners[i].tls != nil {
+		plain = "https://"
+	}
+	return plain + open[i].Addr().String()
+}
+
+// advertised returns the name of a worker that listens at addr.
+func (f *runFlags) advertised(addr string) *string {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return &addr
+	}
+	if f.advertisedHost != "" {
+		host = f.advertisedHost
+	}
+	if f.advertisedPort != 0 {
+		port = fmt.Sprint(f.advertisedPort)
+	}
+	name := net.JoinHostPort(host, port)
+	return &name
 }

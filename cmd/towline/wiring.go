@@ -41,6 +41,7 @@ func mysqlPlugin() connect.Plugin {
 		how := snapshot.ParseConfig(cfg)
 		return cdcmysql.CheckFor(ctx, cfg, cdcmysql.Needs{SignalTable: how.SignalTable, Locks: how.Mode != snapshot.NoData && !how.NoLocks})
 	}
+	p.Resets = true // package snapshot does
 	p.Source = func(cfg connect.Config, env connect.Env) (connect.Source, error) {
 		stream, err := cdcmysql.New(cfg, env)
 		if err != nil {

@@ -73,3 +73,15 @@ func Shown(reg *Registry, f *File) map[string]string {
 	}
 	return shown
 }
+
+// Read checks values against options that are of no plug-in: those of a
+// program. explain says what to do about keys that people know from elsewhere.
+func Read(name string, options []connect.Option, values map[string]string, explain func(key string) string) (connect.Config, error) {
+	b := &builder{raw: values, used: map[string]bool{}, public: map[string]string{}}
+	c := b.options(name, "", options)
+	b.unknownKeys(explain)
+	if len(b.faults) > 0 {
+		return c, &connect.ConfigError{Name: name, Faults: b.faults}
+	}
+	return c, nil
+}

@@ -34,6 +34,7 @@ import (
 type Herder interface {
 	Connectors
 	Control
+	Offsets
 	// Cluster says which cluster this is.
 	Cluster(ctx context.Context) (Cluster, error)
 	// Health returns nil once requests can be answered; ErrStarting before
@@ -72,6 +73,20 @@ type Control interface {
 	// means only what has failed.
 	Restart(ctx context.Context, name string, tasks, failed bool) (State, error)
 	RestartTask(ctx context.Context, name string, task int) error
+}
+
+// Offsets is the part of a Herder that knows how far connectors are.
+type Offsets interface {
+	// Offsets returns how far a connector is.
+	Offsets(ctx context.Context, name string) ([]Offset, error)
+	// AlterOffsets changes some of the offsets of a connector that is stopped.
+	AlterOffsets(ctx context.Context, name string, to []Offset) error
+	// ResetOffsets forgets the offsets of a connector that is stopped.
+	ResetOffsets(ctx context.Context, name string) error
+	// Topics returns the topics that a connector has used since it was made, or
+	// since ResetTopics.
+	Topics(ctx context.Context, name string) ([]string, error)
+	ResetTopics(ctx context.Context, name string) error
 }
 
 // Cluster is who answers.
@@ -117,6 +132,13 @@ type TaskState struct {
 	State  worker.State `json:"state"`
 	Worker string       `json:"worker_id"`
 	Trace  string       `json:"trace,omitempty"`
+}
+
+// Offset is how far a connector is in one part of its source or topics. A nil
+// Offset is none: the beginning.
+type Offset struct {
+	Partition map[string]any `json:"partition"`
+	Offset    map[string]any `json:"offset"`
 }
 
 // Kind is what a fault of a caller is.

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -15,10 +16,16 @@ import (
 // send requests to this machine from its user's browser. Such requests bear
 // their origin, and are refused if they would change something; and a site that
 // makes its own name point here is refused by that name.
+//
+// Where accounts are configured, or certificates of clients, whoever has shown
+// who he is may do what his role lets him, from anywhere; all others may ask
+// for /health alone.
 
 // caller is what is known of who sent a request.
 type caller struct {
 	local bool // it came in by the loopback address
+	role  Role // if there are accounts
+	shown bool // by a certificate who he is
 }
 
 type callerKey struct{}
@@ -27,8 +34,13 @@ type callerKey struct{}
 func (h *Handler) on(addr net.Addr) http.Handler {
 	local := isLoopback(addr.String())
 	cross := http.NewCrossOriginProtection()
+	for _, origin := range h.opts.Origins {
+		if err := cross.AddTrustedOrigin(origin); err != nil {
+			h.opts.Logger.Error("the origin is not trusted", "origin", origin, "error", err) // it was checked before
+		}
+	}
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if local && !localName(r.Host) {
+		if local && len(h.accounts) == 0 && !localName(r.Host) {
 			fail(rw, http.StatusForbidden, "this worker is asked by the address of its own machine, and not as "+r.Host)
 			return
 		}
@@ -46,16 +58,45 @@ func (h *Handler) on(addr net.Addr) http.Handler {
 			r2.URL = &u
 			r = &r2
 		}
-		h.mux.ServeHTTP(rw, r.WithContext(context.WithValue(r.Context(), callerKey{}, caller{local: local})))
+		if h.allowOrigin(rw, r) {
+			return
+		}
+		who := caller{local: local, role: h.accounts.role(r), shown: r.TLS != nil && len(r.TLS.VerifiedChains) > 0}
+		h.mux.ServeHTTP(rw, r.WithContext(context.WithValue(r.Context(), callerKey{}, who)))
 	})
 }
 
+// allowOrigin lets pages of trusted sites see answers. It reports whether r was
+// a question about that alone.
+func (h *Handler) allowOrigin(rw http.ResponseWriter, r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" || !slices.Contains(h.opts.Origins, origin) {
+		return false
+	}
+	rw.Header().Set("Access-Control-Allow-Origin", origin)
+	rw.Header().Add("Vary", "Origin")
+	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
+		return false
+	}
+	rw.Header().Set("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE")
+	rw.Header().Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
+	rw.WriteHeader(http.StatusNoContent)
+	return true
+}
+
 // permit returns an error if who sent r may not use a route.
-func permit(r *http.Request, a access) error {
+func (h *Handler) permit(r *http.Request, rt *route) error {
 	from, _ := r.Context().Value(callerKey{}).(caller)
-	if a == changes && !from.local {
-		return &httpError{http.StatusForbidden, "this address is open to other machines, and connectors cannot be changed through it; " +
-			"ask by the address 127.0.0.1 of the machine itself"}
+	switch {
+	case rt.path == "/health":
+	case len(h.accounts) > 0 && from.role == Nobody:
+		return &httpError{http.StatusUnauthorized, "User cannot access the resource."}
+	case len(h.accounts) > 0 && from.role != Admin && rt.access != reads:
+		return &httpError{http.StatusForbidden, "this account may read and change nothing"}
+	case len(h.accounts) > 0 || from.shown:
+	case rt.access == changes && !from.local:
+		return &httpError{http.StatusForbidden, "this address is open to other machines, and connectors cannot be changed through it by whoever comes; " +
+			"ask by the address 127.0.0.1 of the machine itself, or configure accounts (rest.user.<name>.password) or certificates"}
 	}
 	return nil
 }

@@ -28,6 +28,15 @@ func badRequest(format string, args ...any) error {
 	return &httpError{http.StatusBadRequest, fmt.Sprintf(format, args...)}
 }
 
+// answerCode returns the code of an error that has one.
+func answerCode(err error) int {
+	var he *httpError
+	if errors.As(err, &he) {
+		return he.code
+	}
+	return 0
+}
+
 // answer answers with an error and returns the code.
 func answer(rw http.ResponseWriter, err error) int {
 	code, text := http.StatusInternalServerError, err.Error()

@@ -39,6 +39,13 @@ type Options struct {
 	Logger      *slog.Logger
 	Version     string // of the program
 	Commit      string // that it was built from
+	// Accounts are who may ask; none: see guard.go.
+	Accounts []Account
+	// Origins are sites whose pages may ask: scheme://host[:port].
+	Origins []string
+	// NoTopics: which topics connectors use is not on show. KeepTopics: it is
+	// not forgotten.
+	NoTopics, KeepTopics bool
 }
 
 // Limits of what one caller may take.

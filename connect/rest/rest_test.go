@@ -22,6 +22,7 @@ import (
 	"github.com/towline/towline/connect/standalone"
 	"github.com/towline/towline/connect/worker"
 	"github.com/towline/towline/offsets"
+	"github.com/towline/towline/schema"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -37,6 +38,40 @@ func (silent) Read(ctx context.Context, _ *connect.Batch) error {
 func (silent) Commit(context.Context, offsets.Position) error { return nil }
 func (silent) Head(context.Context) (offsets.Position, error) { return offsets.Position{1}, nil }
 func (silent) Close() error                                   { return nil }
+
+// counting is a source that tells of three rows, and then nothing.
+type counting struct {
+	silent
+	told bool
+}
+
+var countTable = func() *schema.Table {
+	t, err := schema.New(&schema.Table{Database: "d", Name: "t", Key: []int{0}, Primary: true, Columns: []schema.Column{{Name: "id", Type: schema.TypeBigInt}}})
+	if err != nil {
+		panic(err)
+	}
+	return t
+}()
+
+func (s *counting) Open(_ context.Context, from offsets.Position, _ []offsets.Entry) error {
+	s.told = from != nil
+	return nil
+}
+func (s *counting) Read(ctx context.Context, b *connect.Batch) error {
+	if s.told {
+		return s.silent.Read(ctx, b)
+	}
+	s.told = true
+	for i := range 3 {
+		r := b.Add()
+		r.Op, r.Seq, r.Table, r.Topic = connect.OpInsert, uint64(i+1), countTable, "t"
+		r.After = b.NewRow(1)
+		r.After[0] = schema.MakeInt(int64(i))
+		r.Flags |= connect.TxEnd
+	}
+	b.Pos = offsets.Position{3}
+	return nil
+}
 
 // void is a sink that drops all, or refuses to.
 type void struct{ refuses bool }
@@ -59,6 +94,8 @@ func registry() *config.Registry {
 					{Name: "depth", Type: connect.TypeInt, Default: "7", Min: 1, Max: 9, Doc: "How deep it is."}},
 				Source: func(connect.Config, connect.Env) (connect.Source, error) { return silent{}, nil },
 				Covers: func(pos, head offsets.Position) bool { return len(pos) > 0 }},
+			{Name: "counting", Source: func(connect.Config, connect.Env) (connect.Source, error) { return &counting{}, nil },
+				Describe: func(pos offsets.Position) string { return fmt.Sprint(pos[0], " rows") }},
 			{Name: "void", Options: []connect.Option{{Name: "refuses", Type: connect.TypeBoolean, Default: "false"}},
 				Sink: func(cfg connect.Config, _ connect.Env) (connect.Sink, error) { return void{cfg.Bool("refuses")}, nil }},
 		},
@@ -72,7 +109,9 @@ type rig struct {
 	herder  *standalone.Herder
 }
 
-func newRig(t *testing.T, files ...*config.File) *rig {
+func newRig(t *testing.T, files ...*config.File) *rig { return newRigWith(t, Options{}, files...) }
+
+func newRigWith(t *testing.T, opts Options, files ...*config.File) *rig {
 	reg := prometheus.NewRegistry()
 	logger := slog.New(slog.DiscardHandler)
 	w := worker.New(logger, worker.NewMetrics(reg))
@@ -90,7 +129,9 @@ func newRig(t *testing.T, files ...*config.File) *rig {
 		<-done
 		log.Close()
 	})
-	return &rig{New(Options{Herder: h, Registry: registry(), Metrics: reg, TaskMetrics: w.TaskMetrics(), Logger: logger, Version: "v1", Commit: "c0ffee"}), h}
+	opts.TaskMetrics = w.TaskMetrics()
+	opts.Herder, opts.Registry, opts.Metrics, opts.Logger, opts.Version, opts.Commit = h, registry(), reg, logger, "v1", "c0ffee"
+	return &rig{New(opts), h}
 }
 
 // quiet is a connector that a file gives.
@@ -210,6 +251,80 @@ func TestWhoMayChange(t *testing.T) {
 		if a := r.askBy(c.addr, c.method, c.path, "application/json", body, c.header); a.Code != c.code {
 			t.Errorf("%s: %s %s: %d %s, want %d", c.what, c.method, c.path, a.Code, a.Body, c.code)
 		}
+	}
+}
+
+// With accounts, a role is what counts, wherever a request comes from.
+func TestAccounts(t *testing.T) {
+	r := newRigWith(t, Options{Accounts: []Account{{"ann", "a-secret", Admin}, {"bob", "b-secret", Reader}, {"", "t-secret", Admin}}})
+	basic := func(name, secret string) http.Header {
+		req := httptest.NewRequest("GET", "/", nil)
+		req.SetBasicAuth(name, secret)
+		return http.Header{"Authorization": req.Header["Authorization"]}
+	}
+	bearer := func(token string) http.Header { return http.Header{"Authorization": {"Bearer " + token}} }
+	const body = `{"connector.class": "silent"}`
+	for _, c := range []struct {
+		what, method, path string
+		header             http.Header
+		code               int
+	}{
+		{"nobody", "GET", "/connectors", nil, 401},
+		{"nobody", "GET", "/metrics", nil, 401},
+		{"nobody who asks for health", "GET", "/health", nil, 200},
+		{"a wrong password", "GET", "/connectors", basic("ann", "b-secret"), 401},
+		{"a wrong name", "GET", "/connectors", basic("eve", "a-secret"), 401},
+		{"a password as token", "GET", "/connectors", bearer("a-secret"), 401},
+		{"a token as password", "GET", "/connectors", basic("", "t-secret"), 401},
+		{"nonsense", "GET", "/connectors", http.Header{"Authorization": {"x"}}, 401},
+		{"a reader", "GET", "/connectors", basic("bob", "b-secret"), 200},
+		{"a reader who writes", "PUT", "/connectors/a/config", basic("bob", "b-secret"), 403},
+		{"a reader who signals", "POST", "/v1/signals", basic("bob", "b-secret"), 403},
+		{"an admin", "PUT", "/connectors/a/config", basic("ann", "a-secret"), 201},
+		{"an admin by token", "PUT", "/connectors/a/config", bearer("t-secret"), 200},
+	} {
+		for _, addr := range []string{"127.0.0.1:80", "192.0.2.1:80"} {
+			code := c.code
+			if code == 201 && addr != "127.0.0.1:80" {
+				code = 200 // it is there by now
+			}
+			a := r.askBy(addr, c.method, c.path, "application/json", body, c.header)
+			if a.Code != code || code == 401 && a.Header().Get("WWW-Authenticate") == "" {
+				t.Errorf("%s at %s: %s %s: %d %s, want %d", c.what, addr, c.method, c.path, a.Code, a.Body, code)
+			}
+		}
+	}
+}
+
+// Pages of sites that are trusted may ask, and see the answers.
+func TestOrigins(t *testing.T) {
+	r := newRigWith(t, Options{Origins: []string{"https://ui.example"}})
+	for origin, code := range map[string]int{"https://ui.example": 201, "https://other.example": 403} {
+		a := r.askBy("127.0.0.1:80", "PUT", "/connectors/a/config", "application/json", `{"connector.class": "silent"}`, http.Header{"Origin": {origin}})
+		if got := a.Header().Get("Access-Control-Allow-Origin"); a.Code != code || (got == origin) != (code == 201) {
+			t.Errorf("%s: %d, %q", origin, a.Code, got)
+		}
+	}
+	a := r.askBy("127.0.0.1:80", "OPTIONS", "/connectors", "", "", http.Header{"Origin": {"https://ui.example"}, "Access-Control-Request-Method": {"POST"}})
+	if a.Code != 204 || !strings.Contains(a.Header().Get("Access-Control-Allow-Methods"), "POST") {
+		t.Errorf("%d %v", a.Code, a.Header())
+	}
+}
+
+func TestTopicTracking(t *testing.T) {
+	for text, opts := range map[string]Options{"Topic tracking is disabled.": {NoTopics: true}, "Topic tracking reset is disabled.": {KeepTopics: true}} {
+		r := newRigWith(t, opts, quiet())
+		if a := r.ask("PUT", "/connectors/quiet/topics/reset", "", ""); a.Code != 403 || !strings.Contains(a.Body.String(), text) {
+			t.Errorf("%d %s, want %s", a.Code, a.Body, text)
+		}
+	}
+}
+
+// No request takes more than its share.
+func TestLimits(t *testing.T) {
+	r := newRig(t)
+	if a := r.ask("POST", "/connectors", "application/json", `{"name": "`+strings.Repeat("x", maxBody)+`"}`); a.Code != 413 {
+		t.Errorf("%d %s", a.Code, a.Body)
 	}
 }
 

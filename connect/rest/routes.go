@@ -35,15 +35,16 @@ type call struct {
 
 // Handler answers all routes.
 type Handler struct {
-	opts   Options
-	routes []route
-	mux    *http.ServeMux
+	opts     Options
+	accounts accounts
+	routes   []route
+	mux      *http.ServeMux
 }
 
 // New returns the Handler of all routes.
 func New(opts Options) *Handler {
-	h := &Handler{opts: opts, mux: http.NewServeMux()}
-	h.routes = slices.Concat(workerRoutes(), connectorRoutes(), pluginRoutes(), ownRoutes())
+	h := &Handler{opts: opts, accounts: newAccounts(opts.Accounts), mux: http.NewServeMux()}
+	h.routes = slices.Concat(workerRoutes(), connectorRoutes(), offsetRoutes(), pluginRoutes(), ownRoutes())
 	methods := map[string][]string{}
 	for _, rt := range h.routes {
 		pattern := strings.TrimSuffix(rt.path, "/")
@@ -69,7 +70,10 @@ func New(opts Options) *Handler {
 
 // serve answers one request by its route.
 func (h *Handler) serve(rt route, rw http.ResponseWriter, r *http.Request) {
-	if err := permit(r, rt.access); err != nil {
+	if err := h.permit(r, &rt); err != nil {
+		if answerCode(err) == http.StatusUnauthorized {
+			rw.Header().Set("WWW-Authenticate", `Basic realm="towline"`)
+		}
 		answer(rw, err)
 		return
 	}

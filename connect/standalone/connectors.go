@@ -23,7 +23,7 @@ func (h *Herder) get(name, unknown string) (*connector, error) {
 	return h.find(name, unknown)
 }
 
-// find is get with h.mu held. unknown is the text for one that is not there.
+// find is get with h.mu or h.changes held. unknown is the text for one that is not there.
 func (h *Herder) find(name, unknown string) (*connector, error) {
 	if !h.loaded {
 		return nil, herder.ErrStarting
@@ -33,6 +33,20 @@ func (h *Herder) find(name, unknown string) (*connector, error) {
 		return nil, herder.Errorf(herder.NotFound, unknown, name)
 	}
 	return c, nil
+}
+
+// put makes c the connector of its name. h.changes is held.
+func (h *Herder) put(c *connector) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.conns[c.name] = c
+}
+
+// drop forgets a connector. h.changes is held.
+func (h *Herder) drop(name string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.conns, name)
 }
 
 // Texts for a connector that is not there, Kafka Connect's.
@@ -111,8 +125,8 @@ func (h *Herder) state(c *connector) herder.State {
 
 // Create implements herder.Connectors.
 func (h *Herder) Create(ctx context.Context, name string, raw map[string]string, target worker.Target) (herder.Info, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.changes.Lock()
+	defer h.changes.Unlock()
 	if !h.loaded {
 		return herder.Info{}, herder.ErrStarting
 	}
@@ -122,7 +136,7 @@ func (h *Herder) Create(ctx context.Context, name string, raw map[string]string,
 	return h.add(ctx, name, raw, target)
 }
 
-// add makes a connector. h.mu is held.
+// add makes a connector. h.changes is held.
 func (h *Herder) add(ctx context.Context, name string, raw map[string]string, target worker.Target) (herder.Info, error) {
 	raw, err := cleaned(name, nil, raw)
 	if err != nil {
@@ -138,7 +152,7 @@ func (h *Herder) add(ctx context.Context, name string, raw map[string]string, ta
 	if err := h.opts.Worker.Add(c.conf, target); err != nil { // its work cannot be split
 		return herder.Info{}, errors.Join(invalid(err), h.save(ctx, offsets.Entry{Key: connectorKey + name + configKey}, offsets.Entry{Key: connectorKey + name + targetKey}))
 	}
-	h.conns[name] = c
+	h.put(c)
 	return h.info(c), nil
 }
 
@@ -176,8 +190,8 @@ func (h *Herder) persist(ctx context.Context, c *connector) error {
 
 // Configure implements herder.Connectors.
 func (h *Herder) Configure(ctx context.Context, name string, raw map[string]string) (herder.Info, bool, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.changes.Lock()
+	defer h.changes.Unlock()
 	if !h.loaded {
 		return herder.Info{}, false, herder.ErrStarting
 	}
@@ -192,8 +206,8 @@ func (h *Herder) Configure(ctx context.Context, name string, raw map[string]stri
 
 // Patch implements herder.Connectors.
 func (h *Herder) Patch(ctx context.Context, name string, changes map[string]*string) (herder.Info, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.changes.Lock()
+	defer h.changes.Unlock()
 	c, err := h.find(name, notFound)
 	if err != nil {
 		return herder.Info{}, err
@@ -208,7 +222,7 @@ func (h *Herder) Patch(ctx context.Context, name string, changes map[string]*str
 	return info, err
 }
 
-// change gives c another configuration. h.mu is held.
+// change gives c another configuration. h.changes is held.
 func (h *Herder) change(ctx context.Context, c *connector, raw map[string]string) (herder.Info, error) {
 	if c.path != "" {
 		return herder.Info{}, c.governed("changed")
@@ -230,9 +244,9 @@ func (h *Herder) change(ctx context.Context, c *connector, raw map[string]string
 	if err := h.persist(ctx, next); err != nil {
 		return herder.Info{}, err
 	}
-	h.conns[c.name] = next
+	h.put(next)
 	if err := h.opts.Worker.Change(next.conf, next.target); err != nil {
-		h.conns[c.name] = c
+		h.put(c)
 		return herder.Info{}, errors.Join(invalid(err), h.persist(ctx, c))
 	}
 	return h.info(next), nil
@@ -245,8 +259,8 @@ func (c *connector) governed(done string) error {
 
 // Delete implements herder.Connectors.
 func (h *Herder) Delete(ctx context.Context, name string) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.changes.Lock()
+	defer h.changes.Unlock()
 	c, err := h.find(name, notFound)
 	if err != nil {
 		return err
@@ -258,15 +272,15 @@ func (h *Herder) Delete(ctx context.Context, name string) error {
 	if err := h.save(ctx, gone...); err != nil {
 		return err
 	}
-	delete(h.conns, name)
+	h.drop(name)
 	h.opts.Worker.Remove(name)
-	return nil
+	return h.opts.Worker.ResetTopics(ctx, name)
 }
 
 // Aim implements herder.Control.
 func (h *Herder) Aim(ctx context.Context, name string, target worker.Target) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.changes.Lock()
+	defer h.changes.Unlock()
 	c, err := h.find(name, unknown)
 	if err != nil {
 		return err
@@ -279,7 +293,7 @@ func (h *Herder) Aim(ctx context.Context, name string, target worker.Target) err
 	if err := h.persist(ctx, &next); err != nil {
 		return err
 	}
-	h.conns[name] = &next
+	h.put(&next)
 	h.opts.Worker.Aim(name, target)
 	return nil
 }
@@ -287,8 +301,8 @@ func (h *Herder) Aim(ctx context.Context, name string, target worker.Target) err
 // Restart implements herder.Control. A connector has nothing of its own that
 // runs: without tasks only one that could not be built is restarted.
 func (h *Herder) Restart(_ context.Context, name string, tasks, failed bool) (herder.State, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.changes.Lock()
+	defer h.changes.Unlock()
 	c, err := h.find(name, "Unknown connector: %s")
 	if err != nil {
 		return herder.State{}, err
@@ -313,7 +327,7 @@ func (h *Herder) restart(c *connector, pick func(worker.TaskStatus) bool) (herde
 	if err != nil {
 		return herder.State{}, invalid(err)
 	}
-	h.conns[c.name] = &next
+	h.put(&next)
 	st := h.state(&next)
 	for i := range st.Tasks {
 		if slices.Contains(ids, st.Tasks[i].ID) {
@@ -334,14 +348,14 @@ func (h *Herder) revive(c *connector) (herder.State, error) {
 	if err := h.opts.Worker.Add(next.conf, next.target); err != nil {
 		return herder.State{}, invalid(err)
 	}
-	h.conns[c.name] = &next
+	h.put(&next)
 	return h.state(&next), nil
 }
 
 // RestartTask implements herder.Control.
 func (h *Herder) RestartTask(_ context.Context, name string, task int) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.changes.Lock()
+	defer h.changes.Unlock()
 	c, err := h.find(name, "Unknown connector: %s")
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@
 //
 //	connector/NAME/config    the configuration as its user wrote it, in JSON
 //	connector/NAME/target    what it is meant to do: PAUSED or STOPPED
+//	topics/NAME/TOPIC        that the connector has used a topic; see connect/worker
 //	cluster/id               the name of this cluster
 //
 // # Files and REST
@@ -20,7 +21,7 @@
 //
 // # Concurrency
 //
-// One change at a time, under a mutex. Reading does not wait for tasks.
+// One change at a time. Reading waits neither for a change nor for tasks.
 package standalone
 
 import (
@@ -64,6 +65,9 @@ type Options struct {
 type Herder struct {
 	opts Options
 
+	// changes is held while something is changed; it comes before mu.
+	changes sync.Mutex
+	// mu guards what follows, which is written with changes held too.
 	mu     sync.Mutex
 	conns  map[string]*connector
 	id     string
@@ -87,6 +91,8 @@ func New(opts Options) *Herder { return &Herder{opts: opts, conns: map[string]*c
 // must be open. One of the store whose configuration is not valid any more,
 // because a secret is not there, does not keep the others from running.
 func (h *Herder) Load(ctx context.Context, files []*config.File) error {
+	h.changes.Lock()
+	defer h.changes.Unlock()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	conns, stale, err := h.stored(ctx)

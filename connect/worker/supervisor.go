@@ -265,14 +265,14 @@ func (s *supervisor) build() (connect.Task, error) {
 			return nil, err
 		}
 		s.setSource(src)
-		return &sourceTask{id: s.id, source: src, chain: ch, converter: conv, log: s.worker.Log(), dead: dead,
+		return &sourceTask{id: s.id, source: src, chain: ch, converter: conv, log: s.worker.tracked(s.id.connector), dead: dead,
 			partitions: int32(s.cfg.Int("topic.creation.default.partitions")), meter: s.meter, progress: s.prog}, nil
 	}
 	return s.sinkTask(ch, conv, dead)
 }
 
 func (s *supervisor) sinkTask(ch *chain, conv connect.Converter, dead *deadLetters) (connect.Task, error) {
-	t := &sinkTask{id: s.id, chain: ch, converter: conv, log: s.worker.Log(), dead: dead, wants: s.wanter(),
+	t := &sinkTask{id: s.id, chain: ch, converter: conv, log: s.worker.tracked(s.id.connector), dead: dead, wants: s.wanter(),
 		meter: s.meter, progress: s.prog, lanes: int(s.cfg.Int("lanes")),
 		whole: strings.EqualFold(s.cfg.String("transaction.mode"), "source")}
 	if t.lanes == 0 {

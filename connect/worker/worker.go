@@ -23,10 +23,11 @@ type Worker struct {
 	logger  *slog.Logger
 	metrics *Metrics
 
-	mu      sync.Mutex
-	log     connect.Log
-	tasks   []*supervisor // of one connector side by side; replaced and never changed
-	leaving []*supervisor // of connectors that were removed, which may not have ended yet
+	mu       sync.Mutex
+	log      connect.Log
+	tasks    []*supervisor       // of one connector side by side; replaced and never changed
+	leaving  []*supervisor       // of connectors that were removed, which may not have ended yet
+	trackers map[string]*tracker // by connector
 	// launch starts what supervises a task; nil while Run does not run.
 	launch func(*supervisor)
 	// ended is closed and made anew when a task has ended by itself.
@@ -35,7 +36,7 @@ type Worker struct {
 
 // New returns a Worker without connectors and without a log.
 func New(logger *slog.Logger, metrics *Metrics) *Worker {
-	w := &Worker{logger: logger, metrics: metrics, ended: make(chan struct{})}
+	w := &Worker{logger: logger, metrics: metrics, ended: make(chan struct{}), trackers: map[string]*tracker{}}
 	tasks := newTaskCollector(w)
 	metrics.reg.MustRegister(tasks, newTableCollector(w))
 	metrics.brief.MustRegister(tasks)

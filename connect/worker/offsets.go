@@ -1,0 +1,204 @@
+package worker
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/towline/towline/connect"
+	"github.com/towline/towline/offsets"
+)
+
+// Mark is how far a sink is in one partition of a topic.
+type Mark struct {
+	Topic     string
+	Partition int32
+	offsets.Mark
+}
+
+// Place is how far a source task is, by the names that its users know.
+type Place struct {
+	In, At map[string]any // At is nil before the first position
+}
+
+// ErrOffsets marks offsets that cannot be set.
+var ErrOffsets = errors.New("the offsets cannot be set")
+
+// Marks returns how far the tasks of a sink are, in order of topics.
+func (w *Worker) Marks(ctx context.Context, name string) ([]Mark, error) {
+	marks := map[partition]offsets.Mark{}
+	for _, s := range w.of(name) {
+		saved, err := w.savedMarks(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		for p, m := range saved {
+			marks[p] = m
+		}
+		_, now, _ := s.prog.snapshot()
+		for p, m := range now {
+			marks[p] = m
+		}
+	}
+	list := make([]Mark, 0, len(marks))
+	for p, m := range marks {
+		list = append(list, Mark{p.topic, p.num, m})
+	}
+	slices.SortFunc(list, func(a, b Mark) int {
+		if c := strings.Compare(a.Topic, b.Topic); c != 0 {
+			return c
+		}
+		return int(a.Partition - b.Partition)
+	})
+	return list, nil
+}
+
+func (w *Worker) of(name string) []*supervisor {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.named(name)
+}
+
+func (w *Worker) savedMarks(ctx context.Context, s *supervisor) (map[partition]offsets.Mark, error) {
+	prefix := offsets.SinkKey(s.id.connector, s.id.task)
+	entries, err := w.Log().Store().Load(ctx, prefix)
+	if err != nil {
+		return nil, fmt.Errorf("load offsets: %w", err)
+	}
+	entries = slices.DeleteFunc(entries, func(e offsets.Entry) bool { return e.Key == prefix+openedKey })
+	for i := range entries {
+		entries[i].Key = entries[i].Key[len(prefix):]
+	}
+	marks := map[partition]offsets.Mark{}
+	return marks, addMarks(marks, entries)
+}
+
+// SetMarks sets how far a sink is, in its target where that keeps it. The sink
+// is at rest: see Settle.
+func (w *Worker) SetMarks(ctx context.Context, name string, marks []Mark) error {
+	entries := make([]offsets.Entry, len(marks))
+	for i, m := range marks {
+		first, end, err := w.Log().Bounds(ctx, m.Topic, m.Partition)
+		if err != nil {
+			return fmt.Errorf("%w: %v", ErrOffsets, err)
+		}
+		if m.Offset < first || m.Offset > end {
+			return fmt.Errorf("%w: partition %d of topic %s has offsets from %d to %d, and %d is none of them", ErrOffsets, m.Partition, m.Topic, first, end, m.Offset)
+		}
+		entries[i] = offsets.Entry{Key: offsets.MarkKey(m.Topic, m.Partition), Pos: m.Position()}
+	}
+	for _, s := range w.of(name) {
+		wants := s.wanter()
+		for _, m := range marks {
+			if !wants(m.Topic) {
+				return fmt.Errorf("%w: the sink does not read topic %s", ErrOffsets, m.Topic)
+			}
+		}
+		if err := s.setMarks(ctx, entries); err != nil {
+			return err
+		}
+		for _, m := range marks {
+			s.prog.begin(partition{m.Topic, m.Partition}, m.Mark)
+		}
+	}
+	return nil
+}
+
+// setMarks writes entries into the target, if that keeps them, and here.
+func (s *supervisor) setMarks(ctx context.Context, entries []offsets.Entry) (err error) {
+	t, err := s.offsetsTask()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if cerr := t.closeSinks(); err == nil && cerr != nil {
+			err = fmt.Errorf("close sink: %w", cerr)
+		}
+	}()
+	if err := t.openSinks(ctx); err != nil {
+		return err
+	}
+	if err := t.loadMarks(ctx); err != nil { // what the target has is of this log
+		return err
+	}
+	if t.keeps {
+		for _, sink := range t.sinks {
+			b := &connect.Batch{State: slices.Clone(entries)}
+			if err := sink.Write(ctx, b); err != nil {
+				return fmt.Errorf("write offsets into the target: %w", err)
+			}
+		}
+	}
+	own := slices.Clone(entries)
+	for i := range own {
+		own[i].Key = t.prefix + own[i].Key
+	}
+	if err := t.log.Store().Save(ctx, own...); err != nil {
+		return fmt.Errorf("save offsets: %w", err)
+	}
+	return nil
+}
+
+// offsetsTask returns the task of a sink, to open its target and no more.
+func (s *supervisor) offsetsTask() (*sinkTask, error) {
+	t, err := s.sinkTask(nil, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	return t.(*sinkTask), nil
+}
+
+// Places returns how far the tasks of a source are.
+func (w *Worker) Places(ctx context.Context, name string) ([]Place, error) {
+	var list []Place
+	for _, s := range w.of(name) {
+		entries, err := w.Log().Store().Load(ctx, offsets.SourceKey(name, s.id.task)+posKey)
+		if err != nil {
+			return nil, fmt.Errorf("load offsets: %w", err)
+		}
+		var pos offsets.Position
+		if len(entries) > 0 {
+			pos = entries[0].Pos
+		}
+		p := Place{In: map[string]any{"task": s.id.task}}
+		if f := s.conn.Plugin.Fields; f != nil {
+			p.In, p.At = f(s.cfg, pos)
+		} else if d := s.conn.Plugin.Describe; d != nil && pos != nil {
+			p.At = map[string]any{"position": d(pos)}
+		}
+		if pos != nil || p.At != nil {
+			list = append(list, p)
+		}
+	}
+	return list, nil
+}
+
+// ResetSource has a source begin anew when it next starts. It is at rest.
+func (w *Worker) ResetSource(ctx context.Context, name string) error {
+	for _, s := range w.of(name) {
+		if s.conn.Plugin.Resets && s.cfg.Int("topic.creation.default.partitions") > 1 {
+			return fmt.Errorf("%w: a source that begins anew empties tables in the targets first, and topics with several partitions cannot carry that in order", ErrOffsets)
+		}
+		prefix := offsets.SourceKey(name, s.id.task)
+		entries, err := w.Log().Store().Load(ctx, prefix)
+		if err != nil {
+			return fmt.Errorf("load offsets: %w", err)
+		}
+		positioned := slices.ContainsFunc(entries, func(e offsets.Entry) bool { return e.Key == prefix+posKey })
+		if positioned && s.conn.Plugin.Resets {
+			entries = []offsets.Entry{{Key: prefix + stateKey + connect.ResetKey, Pos: binary.AppendUvarint(nil, 1)}}
+		} else {
+			for i := range entries {
+				entries[i].Pos = nil
+			}
+		}
+		if err := w.Log().Store().Save(ctx, entries...); err != nil {
+			return fmt.Errorf("save offsets: %w", err)
+		}
+		s.prog.opened(nil)
+	}
+	return nil
+}
