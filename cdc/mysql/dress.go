@@ -21,6 +21,7 @@ type Editor struct {
 	filter  *filter
 	plain   bool      // records are shown as they come
 	skipped [256]bool // by op
+	sources sources
 	drop    func(reason string, n int)
 	dresses map[*schema.Table]*dress
 	last    *schema.Table
@@ -56,7 +57,10 @@ func NewEditor(cfg connect.Config, env connect.Env) (*Editor, error) {
 	e.metadata, e.transactionTopic = cfg.Bool(optMetadata), prefix+delimiter+cmp.Or(cfg.String(optTransactionTopic), "transaction")
 	e.interval, e.heartbeatTopic = cfg.Millis(optHeartbeat), cfg.String(optHeartbeatPrefix)+delimiter+prefix
 	e.heartbeatKey = append(appendJSON([]byte(`{"serverName":`), prefix), '}')
-	e.plain = len(f.masks)+len(f.keys) == 0 && e.skipped == [256]bool{} && !e.metadata && e.interval == 0
+	if e.sources, err = newSources(cfg); err != nil {
+		return nil, connect.Permanent(err)
+	}
+	e.plain = !e.sources.rows && len(f.masks)+len(f.keys) == 0 && e.skipped == [256]bool{} && !e.metadata && e.interval == 0
 	return e, nil
 }
 
@@ -104,19 +108,22 @@ func (e *Editor) Edit(b *connect.Batch) error {
 	return nil
 }
 
-// skip takes out the operations that are not wanted.
+// skip takes out the operations that are not wanted, and what is of servers
+// that do not count.
 func (e *Editor) skip(b *connect.Batch) {
-	n, kept := 0, 0
+	ops, foreign, kept := 0, 0, 0
 	for i := range b.Records {
 		if e.skipped[b.Records[i].Op] {
-			n++
+			ops++
+		} else if e.sources.leavesOut(&b.Records[i]) {
+			foreign++
 		}
 	}
-	if n == 0 {
+	if ops+foreign == 0 {
 		return
 	}
 	b.Keep(func(r *connect.Record) bool {
-		if !e.skipped[r.Op] {
+		if !e.skipped[r.Op] && !e.sources.leavesOut(r) {
 			kept++
 			return true
 		}
@@ -125,7 +132,12 @@ func (e *Editor) skip(b *connect.Batch) {
 		}
 		return false
 	})
-	e.drop(optSkipped, n)
+	if ops > 0 {
+		e.drop(optSkipped, ops)
+	}
+	if foreign > 0 {
+		e.drop(optSourceRows, foreign)
+	}
 }
 
 func (e *Editor) dress(t *schema.Table) (*dress, error) {

@@ -36,7 +36,6 @@ var unneeded = []struct{ key, why string }{
 
 // unsupported are keys of Debezium whose meaning is not to be had here.
 var unsupported = []struct{ key, do string }{
-	{"gtid.source.", "positions hold the transactions of all servers, or some would be passed over; leave it out"},
 	{"gtid.ignore.on.recovery", "it would pass over transactions; leave it out"},
 	{"skip.messages.without.change", "changes of columns that are left out are told as updates; leave it out"},
 	{"include.schema.comments", "comments are not in messages; leave it out"},

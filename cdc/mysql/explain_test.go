@@ -12,7 +12,7 @@ func TestExplain(t *testing.T) {
 	for key, want := range map[string]string{
 		"schema.history.internal.kafka.topic": "is not needed here: the shapes of tables",
 		"max.queue.size":                      "is not needed here",
-		"gtid.source.includes":                "is not supported: positions hold",
+		"gtid.ignore.on.recovery":             "is not supported: it would pass over",
 		"max.queue":                           "",
 		"database.hostnam":                    "",
 	} {

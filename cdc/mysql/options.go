@@ -57,6 +57,9 @@ const (
 	optSchemas          = "include.schema.changes"
 	optNetWrite         = "binlog.net.write.timeout"
 	optLost             = "gtid.lost.accept"
+	optSourceInclude    = "gtid.source.includes"
+	optSourceExclude    = "gtid.source.excludes"
+	optSourceRows       = "gtid.source.filter.dml.events"
 )
 
 const (
@@ -99,6 +102,12 @@ func connectionOptions() []connect.Option {
 			Doc: "Not supported: certificates are PEM files here, see `database.ssl.ca`."},
 		{Name: optTimeout, Type: connect.TypeInt, Default: "30000", Min: 100, Max: 3600_000, Importance: connect.Medium, Group: groupConnection,
 			Doc: "Milliseconds that connecting and logging in may take."},
+		{Name: optSourceInclude, Type: connect.TypeList, Importance: connect.Low, Group: groupConnection, Check: connect.Regexps,
+			Doc: "Regular expressions of the server UUIDs in GTIDs whose transactions count; they match whole UUIDs. What others made need not be there when the connector goes on at another server: what that has purged of them is passed over. Default: all."},
+		{Name: optSourceExclude, Type: connect.TypeList, Importance: connect.Low, Group: groupConnection, Check: connect.Regexps,
+			Doc: "Regular expressions of the server UUIDs in GTIDs whose transactions do not count. Not together with `gtid.source.includes`."},
+		{Name: optSourceRows, Type: connect.TypeBoolean, Default: "true", Importance: connect.Low, Group: groupConnection,
+			Doc: "Whether changes of rows by transactions that do not count (`gtid.source.includes`, `gtid.source.excludes`) are left out, and counted. Targets then are not what the source is. Copies have all rows, and statements that change tables are followed."},
 		{Name: optLost, Type: connect.TypeString, Importance: connect.Low, Group: groupConnection, Check: func(v string) error { _, err := gtid.Parse(v); return err },
 			Doc: "GTIDs of transactions that are given up when the server does not have them although they were delivered, as after a failover that lost them. " +
 				"The tables that they changed are emptied in the targets and copied from the server. Without it such a connector stops with an error that says what to set here. Later losses are not covered."},
@@ -220,6 +229,7 @@ func Validate(cfg connect.Config) (faults []connect.Fault) {
 	both(optDBInclude, optDBExclude)
 	both(optTableInclude, optTableExclude)
 	both(optColumnInclude, optColumnExclude)
+	both(optSourceInclude, optSourceExclude)
 	if (cfg.String(optSSLCert) == "") != (cfg.String(optSSLKey) == "") {
 		faults = append(faults, connect.Fault{Key: optSSLCert, Text: "a certificate needs its key and a key its certificate; set both " + optSSLCert + " and " + optSSLKey})
 	}
@@ -275,7 +285,8 @@ type settings struct {
 	actionEvery    time.Duration
 	connector      string
 	log            *slog.Logger
-	noReread       bool          // see Source.NoReread
+	noReread       bool // see Source.NoReread
+	sources        sources
 	givenUp        *gtid.Set     // transactions that may be missing at the server
 	lookEvery      time.Duration // how often the server is asked for its log and who it is
 	maxPos         uint64        // positions from here on cannot be asked for
@@ -291,7 +302,12 @@ func newSettings(cfg connect.Config) (*settings, error) {
 	if err != nil {
 		return nil, connect.Permanent(fmt.Errorf("%s: %w", optLost, err))
 	}
+	sources, err := newSources(cfg)
+	if err != nil {
+		return nil, connect.Permanent(err)
+	}
 	s := &settings{
+		sources: sources,
 		givenUp: lost,
 		host:    cfg.String(optHost), port: strconv.FormatInt(cfg.Int(optPort), 10),
 		user: cfg.String(optUser), password: cfg.String(optPassword),

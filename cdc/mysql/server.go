@@ -134,8 +134,10 @@ func head(ctx context.Context, db *sql.DB, m mode, server gtid.UUID) (position, 
 
 // resumable fails if the server does not have all that follows pos any more.
 // It returns what lies before pos and the server does not have, nil for
-// nothing. It gives the server a while to commit what it has sent already.
-func resumable(ctx context.Context, db *sql.DB, f facts, pos *position, wait time.Duration) (lost *gtid.Set, err error) {
+// nothing. It gives the server a while to commit what it has sent already. Of
+// transactions that do not count pos is made to have what the server does not
+// send any more.
+func resumable(ctx context.Context, db *sql.DB, f facts, pos *position, counts *sources, wait time.Duration) (lost *gtid.Set, err error) {
 	server, err := f.uuid()
 	if err != nil {
 		return nil, err
@@ -150,27 +152,44 @@ func resumable(ctx context.Context, db *sql.DB, f facts, pos *position, wait tim
 	if !f.gtidMode() {
 		return nil, connect.Permanent(fmt.Errorf("gtid_mode is %s, but the saved position is a set of GTIDs; SET PERSIST gtid_mode = ON (step by step), or take a new snapshot", f["gtid_mode"]))
 	}
-	executed, err := executedWith(ctx, db, pos.gtids, wait)
+	ours, _ := counts.part(pos.gtids)
+	executed, err := executedWith(ctx, db, ours, wait)
 	if err != nil {
 		return nil, err
 	}
 	if !pos.gtids.SubsetOf(executed) {
-		lost = pos.gtids.Clone()
-		lost.Subtract(executed)
+		missing := pos.gtids.Clone()
+		missing.Subtract(executed)
+		var foreign *gtid.Set
+		lost, foreign = counts.part(missing)
+		pos.gtids.Subtract(foreign)
+	}
+	if lost != nil && lost.Empty() {
+		lost = nil
+	}
+	if lost != nil {
 		if err := catchingUp(ctx, db, lost); err != nil {
 			return nil, err
 		}
 	}
+	return lost, passPurged(ctx, db, pos, counts)
+}
+
+// passPurged fails if the server has purged what comes after pos. What does not
+// count is passed over.
+func passPurged(ctx context.Context, db *sql.DB, pos *position, counts *sources) error {
 	purged, err := readSet(ctx, db, "gtid_purged")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if !purged.SubsetOf(pos.gtids) {
-		purged.Subtract(pos.gtids)
-		return nil, fmt.Errorf("%w: the server has purged transactions %s from its log, which were not captured yet; take a new snapshot, and raise binlog_expire_logs_seconds",
-			connect.ErrPositionLost, purged)
+	purged.Subtract(pos.gtids)
+	gap, foreign := counts.part(purged)
+	if !gap.Empty() {
+		return fmt.Errorf("%w: the server has purged transactions %s from its log, which were not captured yet; take a new snapshot, and raise binlog_expire_logs_seconds",
+			connect.ErrPositionLost, gap)
 	}
-	return lost, nil
+	pos.gtids.Union(foreign)
+	return nil
 }
 
 // hasFile returns nil if the server's log has the place of pos.

@@ -203,7 +203,7 @@ func (s *Source) resume(ctx context.Context, db *sql.DB, f facts, sh *shapes, fr
 	if err := sh.load(state); err != nil {
 		return pos, nil, marks{}, connect.Permanent(fmt.Errorf("saved state: %w", err))
 	}
-	lost, err := resumable(ctx, db, f, &pos, s.settings.commitWait)
+	lost, err := resumable(ctx, db, f, &pos, &s.settings.sources, s.settings.commitWait)
 	if err != nil {
 		return pos, nil, marks{}, err
 	}
