@@ -81,13 +81,7 @@ func (w *weaver) pause(on bool) {
 	}
 	w.paused, w.pausedUnsaved = on, true
 	w.env.Logger.Info("snapshot: copies are paused or go on", "paused", on)
-	for _, t := range w.work {
-		if t.shape == nil || t.stopped {
-			continue
-		}
-		t.reported = "" // its reason is another one
-		t.report(&w.env, nil, w.paused)
-	}
+	w.retell()
 	w.wakeWorkers()
 	w.wakeRead()
 }

@@ -30,7 +30,7 @@ func (w *weaver) openCopy(t *table) *lockedCopy {
 	w.copy = c
 	if t.status == waiting {
 		t.status, t.started = copying, time.Now().UnixMicro()
-		t.report(&w.env, nil, w.paused)
+		t.report(&w.env, nil, w.why())
 	}
 	return c
 }
@@ -116,7 +116,7 @@ func (w *weaver) emitCopy(b *connect.Batch) bool {
 			t.dirty = true
 			w.save(t)
 		}
-		t.report(&w.env, nil, w.paused)
+		t.report(&w.env, nil, w.why())
 		w.stamp(b)
 		return true
 	default:

@@ -86,6 +86,14 @@
 // an OpSchema with connect.Reread, for which Changes.Resume asks; since rows may
 // have been deleted meanwhile a truncation comes before its copy.
 //
+// # Sparing the servers
+//
+// No window opens while copies rest: for the pace that is set, or because the
+// Brake says so, who looks at the servers beside the stream while there is
+// something to copy. Before its first look nothing is read. What is under way is
+// finished. That is not part of the State; a pause, also one for a critical load,
+// is.
+//
 // # State
 //
 // One entry a table, "snapshot/<database>/<table>", says which ranges are done;

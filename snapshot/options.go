@@ -28,6 +28,8 @@ type Config struct {
 	NoLocks    bool   // never lock, not even a table without a key
 	Editor     Editor // nil: none
 	RowRate    int64  // the most rows to read in a second; 0: no bound
+	Throttle   Throttle
+	Brake      Brake // looks for what Throttle says; nil: none
 	// SignalTable is the database.table whose new rows are signals, SignalFile
 	// the file whose lines are; "" is none.
 	SignalTable, SignalFile string
@@ -52,6 +54,10 @@ const (
 	optFetch       = "snapshot.fetch.size"
 	optLocking     = "snapshot.locking.mode"
 	optRate        = "snapshot.max.rows.per.second"
+	optMaxLoad     = "snapshot.throttle.max.load"
+	optCritical    = "snapshot.throttle.critical.load"
+	optReplicas    = "snapshot.throttle.control.replicas"
+	optMaxLag      = "snapshot.throttle.max.lag.ms"
 	optSignalTable = "signal.data.collection"
 	optSignalFile  = "signal.file"
 	optChannels    = "signal.enabled.channels"
@@ -77,6 +83,14 @@ func Options() []connect.Option {
 			Doc: "Tables with a key are never locked. `minimal` allows a `LOCK TABLES ... READ` of some milliseconds for a table without a key that is large or busy; `none` stops such a table instead."},
 		{Name: optRate, Type: connect.TypeLong, Default: "0", Min: 0, Max: 1 << 40, Importance: connect.Medium, Group: "Snapshot",
 			Doc: "The most rows that copies read in a second, all tables together, to spare the server. 0 is no bound. A table without a key that is large or busy is read in one go, whatever this says."},
+		{Name: optMaxLoad, Type: connect.TypeList, Importance: connect.Low, Group: "Snapshot", Check: checkLoads,
+			Doc: "Status variables of the source and their limits, such as `Threads_running=25`. While one is above its limit copies rest, until all are at four fifths or below. They are asked for once a second while there is something to copy; the connections that read rows count too."},
+		{Name: optCritical, Type: connect.TypeList, Importance: connect.Low, Group: "Snapshot", Check: checkLoads,
+			Doc: "The same, but copies are paused then, as `towline snapshot pause` does it, until an operator resumes them."},
+		{Name: optReplicas, Type: connect.TypeList, Importance: connect.Low, Group: "Snapshot", Check: checkReplicas,
+			Doc: "Replicas, as `host:port`, for whose sake copies rest while one lags or does not replicate. The user is that of the source, and needs REPLICATION CLIENT there."},
+		{Name: optMaxLag, Type: connect.TypeLong, Default: "10000", Min: 1000, Max: 1 << 32, Importance: connect.Low, Group: "Snapshot",
+			Doc: "How far a replica of `snapshot.throttle.control.replicas` may lag, in milliseconds. Servers tell whole seconds."},
 		{Name: optChannels, Type: connect.TypeList, Default: "source,file", Importance: connect.Low, Group: "Signals", Check: checkChannels,
 			Doc: "Where signals come from: `source`, rows that are inserted into the table `signal.data.collection`; `file`, lines that are appended to `signal.file`. `towline snapshot` always works."},
 		{Name: optSignalTable, Type: connect.TypeString, Importance: connect.Medium, Group: "Signals",
@@ -104,8 +118,10 @@ func ParseConfig(c connect.Config) Config {
 	cfg := Config{
 		Mode: mode, Threads: int(c.Int(optThreads)), ChunkBytes: int(c.Int(optChunk)), MaxBytes: c.Int(optMax),
 		FetchRows: int(c.Int(optFetch)), NoLocks: strings.EqualFold(c.String(optLocking), "none"),
-		RowRate: c.Int(optRate),
+		RowRate: c.Int(optRate), Throttle: Throttle{Replicas: c.List(optReplicas), MaxLag: c.Millis(optMaxLag)},
 	}
+	cfg.Throttle.MaxLoad, _ = parseLoads(c.String(optMaxLoad)) // they are checked
+	cfg.Throttle.CriticalLoad, _ = parseLoads(c.String(optCritical))
 	for _, channel := range c.List(optChannels) {
 		switch strings.ToLower(channel) {
 		case "source":

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/towline/towline/connect"
 )
@@ -140,7 +141,7 @@ func TestOptions(t *testing.T) {
 		}
 	}
 	got := ParseConfig(connect.NewConfig("c", options, map[string]string{optMode: "Schema_Only", optLocking: "none"}))
-	if want := (Config{Mode: NoData, Threads: 2, ChunkBytes: 4 << 20, MaxBytes: 64 << 20, NoLocks: true}); !reflect.DeepEqual(got, want) {
+	if want := (Config{Mode: NoData, Threads: 2, ChunkBytes: 4 << 20, MaxBytes: 64 << 20, NoLocks: true, Throttle: Throttle{MaxLag: 10 * time.Second}}); !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v", got)
 	}
 }

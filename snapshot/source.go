@@ -151,6 +151,9 @@ func (s *Source) start(w *weaver) {
 	s.mu.Unlock()
 	s.runs.Go(func() { r.pump(rctx, s.changes) })
 	s.runs.Go(func() { w.attend(rctx) })
+	if s.cfg.Brake != nil {
+		s.runs.Go(func() { w.mind(rctx, s.cfg.Brake) })
+	}
 	for range s.cfg.Threads {
 		k := &worker{w: w, r: s.newReader()}
 		s.runs.Go(func() { k.run(rctx) })

@@ -99,8 +99,9 @@ func (t *table) measure(rows, bytes int64) {
 // reportEvery is how often the progress of one table is told at most.
 const reportEvery = 300 * time.Millisecond
 
-// report tells the state of t: at once if it is another one than before.
-func (t *table) report(env *connect.Env, reason error, paused bool) {
+// report tells the state of t, at once if it is another one than before, and
+// why its copy does not go on.
+func (t *table) report(env *connect.Env, reason error, why string) {
 	state := connect.TableWaiting
 	switch {
 	case t.stopped:
@@ -125,8 +126,8 @@ func (t *table) report(env *connect.Env, reason error, paused bool) {
 		st.Reason = reason.Error()
 	case state == connect.TableFollowing:
 		st.Reason = t.note
-	case paused:
-		st.Reason = "paused; towline snapshot resume lets it go on"
+	default:
+		st.Reason = why
 	}
 	env.Report(st)
 }

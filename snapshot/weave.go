@@ -46,6 +46,7 @@ type weaver struct {
 
 	paused        bool // by a signal
 	pausedUnsaved bool
+	rest          string // why copies rest, says the Brake; "" is not
 	file          signalFile
 	fileFault     string // of the last look at it
 	fileUnsaved   bool
@@ -82,6 +83,9 @@ func newWeaver(cfg Config, changes Changes, env connect.Env) *weaver {
 		w.env.Logger = slog.New(slog.DiscardHandler)
 	}
 	w.touch, w.identity = w.remember, connect.AppendKey
+	if w.cfg.Brake != nil {
+		w.rest = notLooked
+	}
 	return w
 }
 
@@ -191,7 +195,7 @@ func (w *weaver) setTables(list []*schema.Table) {
 			w.reshape(t, s, false)
 		}
 		if t.reported == "" {
-			t.report(&w.env, nil, w.paused)
+			t.report(&w.env, nil, w.why())
 		}
 	}
 	for _, t := range slices.Clone(w.order) {
@@ -262,7 +266,7 @@ func (w *weaver) reportGone(t *table) {
 		w.env.Report(connect.TableStatus{Table: t.String(), State: connect.TableStopped, Reason: reason})
 		return
 	}
-	t.report(&w.env, nil, w.paused)
+	t.report(&w.env, nil, w.why())
 }
 
 // restart begins the copy of t anew.
@@ -342,7 +346,7 @@ func (w *weaver) stop(t *table, reason error) {
 	w.restart(t)
 	w.unwant(t)
 	t.stopped = true
-	t.report(&w.env, reason, w.paused)
+	t.report(&w.env, reason, w.why())
 	if shape != nil {
 		w.changes.Stop(shape, reason)
 	}
@@ -523,7 +527,7 @@ func (w *weaver) stamp(b *connect.Batch) {
 		}
 		b.State = append(b.State, offsets.Entry{Key: stateKey(t.database, t.name), Pos: t.encode()})
 		if t.shape != nil { // else reportGone has told
-			t.report(&w.env, nil, w.paused)
+			t.report(&w.env, nil, w.why())
 		}
 	}
 	clear(w.unsaved)

@@ -44,7 +44,7 @@ func (w *weaver) openWindow(t *table, s *segment) *window {
 	w.windows = append(w.windows, win)
 	if t.status == waiting {
 		t.status, t.started = copying, time.Now().UnixMicro()
-		t.report(&w.env, nil, w.paused)
+		t.report(&w.env, nil, w.why())
 	}
 	return win
 }

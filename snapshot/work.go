@@ -42,11 +42,11 @@ func (w *weaver) next() (j *job, changed <-chan struct{}, pause time.Duration, i
 		w.paceAt = time.Time{}
 	}
 	for _, t := range w.work {
-		if t.status == done || t.stopped || t.shape == nil || w.cfg.Mode == NoData && !t.ordered {
+		if !w.wanted(t) {
 			continue
 		}
 		idle = false
-		if !w.boundary || t.busy || t.truncate {
+		if w.rest != "" || !w.boundary || t.busy || t.truncate {
 			continue
 		}
 		if !t.retryAt.IsZero() {

@@ -122,6 +122,18 @@ func Dialer(cfg connect.Config) (func(ctx context.Context, options ...client.Opt
 	return s.dial, nil
 }
 
+// DialerTo is Dialer for another server, host:port, with the same login.
+func DialerTo(cfg connect.Config, addr string) (func(ctx context.Context, options ...client.Option) (*client.Conn, error), error) {
+	s, err := newSettings(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if s.host, s.port, err = net.SplitHostPort(addr); err != nil {
+		return nil, err
+	}
+	return s.dial, nil
+}
+
 // dial opens a connection and logs in.
 func (s *settings) dial(ctx context.Context, options ...client.Option) (*client.Conn, error) {
 	config, err := s.tls()

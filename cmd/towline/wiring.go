@@ -59,6 +59,9 @@ func mysqlPlugin() connect.Plugin {
 		}
 		how := snapshot.ParseConfig(cfg)
 		how.Editor = editor
+		if how.Brake, err = brake(cfg, &how.Throttle, dial); err != nil {
+			return nil, err
+		}
 		stream.Whole(how.SignalTable)
 		how.NoTruncate = cfg.Int("topic.creation.default.partitions") > 1
 		if how.Mode == snapshot.NoData {
@@ -67,6 +70,23 @@ func mysqlPlugin() connect.Plugin {
 		return snapshot.New(changes{stream}, reader, how, env), nil
 	}
 	return p
+}
+
+// brake returns what spares the servers while rows are read, nil if nothing is
+// to be spared.
+func brake(cfg connect.Config, limits *snapshot.Throttle, source snapshotmysql.Dialer) (snapshot.Brake, error) {
+	if !limits.On() {
+		return nil, nil
+	}
+	b := snapshotmysql.NewBrake(limits, source)
+	for _, addr := range limits.Replicas {
+		dial, err := cdcmysql.DialerTo(cfg, addr)
+		if err != nil {
+			return nil, err
+		}
+		b.Watch(addr, dial)
+	}
+	return b, nil
 }
 
 // changes is a change stream in the words of package snapshot.

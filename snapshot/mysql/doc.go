@@ -29,6 +29,12 @@
 // the index from its start: right, but slow for large tables. The same goes for
 // keys over a prefix of a column.
 //
+// # Load and lag
+//
+// Brake, a snapshot.Brake, asks the source for status variables and replicas for
+// Seconds_Behind_Source, over connections of its own. What it cannot find out, a
+// replica that is away or does not replicate included, is a reason to rest.
+//
 // # Grants
 //
 // SELECT on the tables and REPLICATION CLIENT; LOCK TABLES for tables without
