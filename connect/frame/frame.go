@@ -174,7 +174,9 @@ func (c *Converter) Encode(dst *connect.Messages, b *connect.Batch) error {
 }
 
 // Idle implements connect.Idler: what batches were written to goes.
-func (c *Converter) Idle() { c.enc.buf, c.enc.tabs, c.enc.groups = nil, nil, groups{} }
+func (c *Converter) Idle() {
+	c.enc.buf, c.enc.tabs, c.enc.body, c.enc.groups = nil, nil, nil, groups{}
+}
 
 // Decode appends the records of src to dst. Their bytes point into src.
 func (c *Converter) Decode(dst *connect.Batch, src []connect.Message) error {

@@ -43,3 +43,27 @@ func TestImpliedKinds(t *testing.T) {
 		}
 	}
 }
+
+// TestIdleKeepsNothing: what a large batch was written to goes.
+func TestIdleKeepsNothing(t *testing.T) {
+	g := connecttest.NewGen(1)
+	tab := g.WideTable()
+	var b connect.Batch
+	for range 200 {
+		r := b.Add()
+		r.Op, r.Table, r.Topic, r.After = connect.OpInsert, tab, "t", g.Row(&b, tab)
+	}
+	var c Converter
+	var m connect.Messages
+	if err := c.Encode(&m, &b); err != nil {
+		t.Fatal(err)
+	}
+	held := func() int { return cap(c.enc.buf) + cap(c.enc.body) + cap(c.enc.tabs) + cap(c.enc.groups.next) }
+	if before := held(); before < 10_000 {
+		t.Fatalf("%d bytes are held before", before)
+	}
+	c.Idle()
+	if n := held(); n != 0 {
+		t.Errorf("%d bytes are still held", n)
+	}
+}

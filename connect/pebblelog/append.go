@@ -14,6 +14,10 @@ import (
 const (
 	// retainedBatch is the memory that an idle batch keeps.
 	retainedBatch = 2 << 20
+	// oftenSmall commits in a row that took a fraction of what one has room for
+	// end its use.
+	oftenSmall    = 32
+	smallFraction = 16
 	// maxBatch is the most that one Append carries beside values in parts.
 	maxBatch = 1 << 30
 )
@@ -25,6 +29,8 @@ type commit struct {
 	touched []touch
 	scratch []byte
 	gather  gather
+	most    int // bytes that it has had to carry
+	small   int // how often in a row a fraction of that was enough
 }
 
 // touch is what a commit did to a partition. end is the offset that follows
@@ -42,13 +48,29 @@ func (l *Log) newCommit() *commit {
 	return &commit{batch: l.db.NewBatch(pebble.WithMaxRetainedSizeBytes(retainedBatch))}
 }
 
-// recycle keeps the memory of a commit that is done with.
+// recycle keeps the memory of a commit that is done with, unless much less is
+// enough for some time: a log where little happens is to be small.
 func (l *Log) recycle(c *commit) {
+	if c.outgrown() {
+		return
+	}
 	c.batch.Reset()
 	clear(c.touched)
 	c.touched, c.seq = c.touched[:0], 0
 	c.gather.reset()
 	l.free.Put(c)
+}
+
+// outgrown notes what c has carried, and reports whether it is larger than
+// what has been carried for a while.
+func (c *commit) outgrown() bool {
+	size := c.batch.Len() + len(c.gather.packed) + len(c.gather.raw)
+	if c.most = max(c.most, size); c.most < retainedBatch/smallFraction || size > c.most/smallFraction {
+		c.small = 0
+	} else {
+		c.small++
+	}
+	return c.small == oftenSmall
 }
 
 // Append writes msgs and entries in one durable step.

@@ -266,3 +266,32 @@ func raced() bool {
 	info, ok := debug.ReadBuildInfo()
 	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
+
+// TestCommitsShrink: who carried much once, and little ever since, is not kept.
+func TestCommitsShrink(t *testing.T) {
+	l := openLog(t, Options{Dir: filepath.Join(t.TempDir(), "log")})
+	c := &commit{batch: l.db.NewBatch()}
+	carry := func(n int) bool {
+		c.batch.Reset()
+		if err := c.batch.Set([]byte("k"), make([]byte, n), nil); err != nil {
+			t.Fatal(err)
+		}
+		return c.outgrown()
+	}
+	for i := range 2 {
+		if carry(1 << 20) {
+			t.Fatal("a large one is not kept")
+		}
+		for range oftenSmall - 1 - i {
+			if carry(100) {
+				t.Fatal("it went too early")
+			}
+		}
+	}
+	if carry(100) || !carry(100) {
+		t.Error("it is kept though little has been carried for long")
+	}
+	if c := (&commit{batch: l.db.NewBatch()}); c.outgrown() {
+		t.Error("one that never carried much went")
+	}
+}
