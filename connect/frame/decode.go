@@ -101,8 +101,8 @@ func body(dst *connect.Batch, v []byte) ([]byte, error) {
 		return nil, fmt.Errorf("corrupt frame: %d bytes of body are no block of at most %d", len(p), maxPacked)
 	}
 	room := n
-	if n > keptRoom { // few sizes, so that the batch finds them again
-		room = maxPacked
+	if n > keptRoom && n <= MaxSize { // few sizes, so that the batch finds them again
+		room = MaxSize
 	}
 	out, err := s2.Decode(dst.Alloc(room), p)
 	if err != nil {
