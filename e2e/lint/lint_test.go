@@ -147,7 +147,7 @@ func under(dir string, rooms []string) bool {
 func driverRooms(p string) ([]string, bool) {
 	for prefix, rooms := range map[string][]string{
 		"github.com/go-mysql-org/go-mysql": {"cdc/mysql", "snapshot/mysql", "e2e"},
-		"github.com/go-sql-driver/mysql":   {"cdc/mysql", "snapshot/mysql", "sinks/jdbc", "cdc/charset/gen", "e2e"},
+		"github.com/go-sql-driver/mysql":   {"cdc/mysql", "snapshot/mysql", "sinks/jdbc", "offsets/mysql", "cdc/charset/gen", "e2e"},
 		"github.com/cockroachdb/pebble":    {"connect/pebblelog", "offsets/pebble"},
 		"github.com/prometheus":            {"connect/worker", "connect/rest", "cmd", "e2e"},
 	} {

@@ -72,6 +72,7 @@ fetch() {
 			return 0
 		fi
 		echo "attempt $try failed"
+		sleep $((5 * try))
 	done
 	return 1
 }
