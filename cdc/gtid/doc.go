@@ -7,6 +7,9 @@
 // that comes next, which is what following a log does, takes constant time
 // and no memory.
 //
+// MariaDB numbers transactions otherwise: by domain. Domains is a place in its
+// log, the last transaction of each domain.
+//
 // # Forms
 //
 // Parse and String speak the server's syntax (uuid:1-5:7:tag:1-3, and so on).
