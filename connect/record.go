@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"strconv"
 
@@ -113,7 +114,7 @@ type Origin struct {
 	ServerID uint32
 	Thread   uint32 // connection that made the change, 0 if not known
 	SID      [16]byte
-	Tag      string // of a tagged GTID
+	Tag      string // of a tagged GTID; see DomainTag
 	GNO      int64  // 0: the transaction has no GTID
 	File     string
 	Pos      uint64 // where the event begins
@@ -124,11 +125,29 @@ type Origin struct {
 	Query    string // the statement, where the source tells it
 }
 
-// AppendGTID appends the transaction's GTID as the server writes it
-// (uuid:gno or uuid:tag:gno), or nothing if it has none.
+// DomainTag is the Tag of a GTID of MariaDB, which has the number of a domain
+// and of a server in the place of a UUID: they are the first eight bytes of SID,
+// big-endian. No server allows it as a tag.
+const DomainTag = "-"
+
+// DomainSID returns the SID of a GTID with DomainTag.
+func DomainSID(domain, server uint32) (sid [16]byte) {
+	binary.BigEndian.PutUint32(sid[:], domain)
+	binary.BigEndian.PutUint32(sid[4:], server)
+	return sid
+}
+
+// AppendGTID appends the transaction's GTID as the server writes it (uuid:gno,
+// uuid:tag:gno or domain-server-gno), or nothing if it has none.
 func (o *Origin) AppendGTID(dst []byte) []byte {
 	if o.GNO == 0 {
 		return dst
+	}
+	if o.Tag == DomainTag {
+		for _, n := range [...]uint32{binary.BigEndian.Uint32(o.SID[:]), binary.BigEndian.Uint32(o.SID[4:])} {
+			dst = append(strconv.AppendUint(dst, uint64(n), 10), '-')
+		}
+		return strconv.AppendInt(dst, o.GNO, 10)
 	}
 	dst = AppendUUID(dst, o.SID)
 	if o.Tag != "" {

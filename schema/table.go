@@ -102,7 +102,7 @@ type Column struct {
 	Charset          string   // of text, ENUM and SET; else ""
 	Collation        string   // likewise
 	Elements         []string // of ENUM and SET, in UTF-8
-	Subtype          string   // of TypeGeometry: "point", "polygon", ...; "" is any
+	Subtype          string   // of TypeGeometry: "point", "polygon", ...; "" is any; of text, see SetFixed
 	SRID             uint32   // of TypeGeometry, when HasSRID
 	HasSRID          bool
 }

@@ -36,6 +36,11 @@ func (p *Plan) DecodeRows(b *connect.Batch, ev *RowsEvent, st *Stamp) error {
 	first := len(b.Records)
 	d := decoder{plan: p, batch: b, data: ev.images, stamp: st, seq: st.Seq}
 	var err error
+	if ev.packed {
+		if d.data, err = unpackImages(b, ev); err != nil {
+			return fmt.Errorf("binlog: table %s: %w", p.table, err)
+		}
+	}
 	switch {
 	case ev.Partial:
 		d.partial = takePartial(p.documents)
@@ -52,7 +57,7 @@ func (p *Plan) DecodeRows(b *connect.Batch, ev *RowsEvent, st *Stamp) error {
 		return d.fault(err)
 	}
 	st.Seq = d.seq
-	b.Grow(len(ev.images) + d.rendered)
+	b.Grow(len(d.data) + d.rendered)
 	return nil
 }
 

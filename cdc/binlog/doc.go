@@ -1,4 +1,5 @@
-// Package binlog turns the bytes of MySQL's binary log into typed rows.
+// Package binlog turns the bytes of the binary log of MySQL and MariaDB into
+// typed rows.
 //
 // # Purpose
 //

@@ -50,6 +50,22 @@ const (
 	GTIDTaggedEvent        EventType = 42
 )
 
+// The event types of MariaDB.
+const (
+	AnnotateRowsEvent         EventType = 160
+	BinlogCheckpointEvent     EventType = 161
+	MariaGTIDEvent            EventType = 162
+	MariaGTIDListEvent        EventType = 163
+	StartEncryptionEvent      EventType = 164
+	QueryCompressedEvent      EventType = 165
+	WriteRowsCompressedV1     EventType = 166
+	UpdateRowsCompressedV1    EventType = 167
+	DeleteRowsCompressedV1    EventType = 168
+	WriteRowsCompressedEvent  EventType = 169
+	UpdateRowsCompressedEvent EventType = 170
+	DeleteRowsCompressedEvent EventType = 171
+)
+
 var eventNames = [...]string{
 	QueryEvent: "QUERY", StopEvent: "STOP", RotateEvent: "ROTATE", IntvarEvent: "INTVAR", LoadEvent: "LOAD", SlaveEvent: "SLAVE",
 	CreateFileEvent: "CREATE_FILE", AppendBlockEvent: "APPEND_BLOCK", ExecLoadEvent: "EXEC_LOAD", DeleteFileEvent: "DELETE_FILE",
@@ -62,6 +78,11 @@ var eventNames = [...]string{
 	TransactionContext: "TRANSACTION_CONTEXT", ViewChangeEvent: "VIEW_CHANGE", XAPrepareEvent: "XA_PREPARE",
 	PartialUpdateRowsEvent: "PARTIAL_UPDATE_ROWS", TransactionPayload: "TRANSACTION_PAYLOAD",
 	HeartbeatEventV2: "HEARTBEAT_V2", GTIDTaggedEvent: "GTID_TAGGED",
+	AnnotateRowsEvent: "ANNOTATE_ROWS", BinlogCheckpointEvent: "BINLOG_CHECKPOINT", MariaGTIDEvent: "GTID",
+	MariaGTIDListEvent: "GTID_LIST", StartEncryptionEvent: "START_ENCRYPTION", QueryCompressedEvent: "QUERY_COMPRESSED",
+	WriteRowsCompressedV1: "WRITE_ROWS_COMPRESSED_V1", UpdateRowsCompressedV1: "UPDATE_ROWS_COMPRESSED_V1",
+	DeleteRowsCompressedV1: "DELETE_ROWS_COMPRESSED_V1", WriteRowsCompressedEvent: "WRITE_ROWS_COMPRESSED",
+	UpdateRowsCompressedEvent: "UPDATE_ROWS_COMPRESSED", DeleteRowsCompressedEvent: "DELETE_ROWS_COMPRESSED",
 }
 
 // String returns the type's name, or its number where it has none.
@@ -79,7 +100,13 @@ func (t EventType) Known() bool { return int(t) < len(eventNames) && eventNames[
 // IsRows reports whether the event carries row images, so that ParseRows is
 // for it.
 func (t EventType) IsRows() bool {
-	return t >= WriteRowsEventV1 && t <= DeleteRowsEventV1 || t >= WriteRowsEvent && t <= DeleteRowsEvent || t == PartialUpdateRowsEvent
+	return t >= WriteRowsEventV1 && t <= DeleteRowsEventV1 || t >= WriteRowsEvent && t <= DeleteRowsEvent || t == PartialUpdateRowsEvent ||
+		t.compressedRows()
+}
+
+// compressedRows reports whether the images of a row event are compressed.
+func (t EventType) compressedRows() bool {
+	return t >= WriteRowsCompressedV1 && t <= DeleteRowsCompressedEvent
 }
 
 // IsStatement reports whether the event belongs to statement-based logging: a

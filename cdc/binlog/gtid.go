@@ -1,6 +1,10 @@
 package binlog
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/towline/towline/connect"
+)
 
 // GTID is what the first event of a transaction says about it.
 type GTID struct {
@@ -21,26 +25,15 @@ type GTID struct {
 	Length uint64
 	// ServerVersion is that of the immediate server (90704 for 9.7.4).
 	ServerVersion uint32
+	// Maria is what an event of MariaDB says beside.
+	Maria MariaGTID
 }
 
-// AppendText appends uuid:gno, or uuid:tag:gno, or nothing if anonymous.
+// AppendText appends the GTID as its server writes it, or nothing if anonymous.
 func (g *GTID) AppendText(dst []byte) []byte {
-	if g.GNO == 0 {
-		return dst
-	}
-	for i, b := range g.SID {
-		if i == 4 || i == 6 || i == 8 || i == 10 {
-			dst = append(dst, '-')
-		}
-		dst = append(dst, hexDigits[b>>4], hexDigits[b&15])
-	}
-	if g.Tag != "" {
-		dst = append(append(dst, ':'), g.Tag...)
-	}
-	return fmt.Appendf(dst, ":%d", g.GNO)
+	o := connect.Origin{SID: g.SID, Tag: g.Tag, GNO: g.GNO}
+	return o.AppendGTID(dst)
 }
-
-const hexDigits = "0123456789abcdef"
 
 // ParseGTID reads the body of a GTID, ANONYMOUS_GTID or GTID_TAGGED event.
 // The result has memory of its own.

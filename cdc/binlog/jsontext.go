@@ -10,6 +10,8 @@ import (
 	"github.com/towline/towline/schema"
 )
 
+const hexDigits = "0123456789abcdef"
+
 // appendJSONString appends s between quotes. Only quotes, backslashes and
 // control characters are escaped, as the server does it. Strings without them
 // are copied while they are looked at.

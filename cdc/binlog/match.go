@@ -97,6 +97,10 @@ func (col *MapColumn) normal() MapColumn {
 	switch col.Type {
 	case typeVarString:
 		n.Type = typeVarchar
+	case typeCharPacked: // with a byte in front
+		n.Type, n.Meta = typeVarchar, col.Meta-min(col.Meta, 1)
+	case typeBlobPacked:
+		n.Type = typeBlob
 	case typeNewDate:
 		n.Type = typeDate
 	case typeTime: // the old formats hold whole seconds
@@ -127,6 +131,9 @@ var wireTypes = map[schema.Type]MapColumn{
 
 // wireColumn returns the type and metadata that the log has for a column like c.
 func wireColumn(c *schema.Column) (MapColumn, error) {
+	if n := c.FixedSize(); n > 0 {
+		return MapColumn{Type: typeString, Meta: uint32(n)}, nil
+	}
 	w := wireTypes[c.Type]
 	switch c.Type {
 	case schema.TypeTime, schema.TypeDateTime, schema.TypeTimestamp:
@@ -211,7 +218,7 @@ func collationDiff(id uint16, c *schema.Column) (ours, theirs string) {
 	if !ok {
 		return fmt.Sprintf("collation id %d, which is not known to this build", id), c.Collation
 	}
-	if !c.Type.IsText() && c.Type != schema.TypeEnum && c.Type != schema.TypeSet {
+	if !c.Type.IsText() && c.Type != schema.TypeEnum && c.Type != schema.TypeSet || c.FixedSize() > 0 {
 		return "collation " + have.Name, "collation binary"
 	}
 	if c.Collation == "" {

@@ -36,6 +36,9 @@ const (
 	opText
 	opBinary
 	opSkipLong // left out
+	opPacked   // compressed
+	opUUID     // bytes that are text
+	opINET
 )
 
 const opFirstLong = opJSON
@@ -54,7 +57,7 @@ type column struct {
 	pad      uint32      // length that a BINARY is filled up to
 	memo     uint8       // of opJSON and opText: which memo of the decoder; memos: none
 	decimal  *decimalLayout
-	text     *charset.Charset
+	text     *charset.Charset // nil: bytes
 }
 
 // Plan decodes row events of one table. It is immutable.
@@ -160,6 +163,8 @@ func compile(col *MapColumn, c *schema.Column) (column, error) {
 		return compileString(c, width)
 	case typeBlob:
 		return compileString(c, uint8(col.Meta))
+	case typeCharPacked, typeBlobPacked:
+		return compilePacked(col, c)
 	case typeJSON:
 		out = column{op: opJSON, kind: schema.JSON, width: uint8(col.Meta)}
 	case typeGeometry, typeVector:
@@ -175,6 +180,10 @@ func compile(col *MapColumn, c *schema.Column) (column, error) {
 // width bytes in front.
 func compileString(c *schema.Column, width uint8) (column, error) {
 	out := column{op: opBytes, kind: schema.Bytes, width: width}
+	if n := c.FixedSize(); n > 0 {
+		out.op, out.kind, out.pad = pick(c.Subtype == schema.SubtypeUUID, opUUID, opINET), schema.String, uint32(n)
+		return out, nil
+	}
 	if c.Type == schema.TypeBinary {
 		out.op, out.pad = opBinary, uint32(c.Length)
 	}
@@ -190,6 +199,17 @@ func compileString(c *schema.Column, width uint8) (column, error) {
 		out.op = opUTF8
 	}
 	return out, nil
+}
+
+// compilePacked makes the step for a column that is compressed in the row.
+func compilePacked(col *MapColumn, c *schema.Column) (column, error) {
+	width := uint8(col.Meta)
+	if col.Type == typeCharPacked {
+		width = uint8(pick(col.Meta > 255, 2, 1))
+	}
+	out, err := compileString(c, width)
+	out.op = opPacked
+	return out, err
 }
 
 // Stamp is what the records of an event have in common.

@@ -65,8 +65,25 @@ const (
 	statusTableEncryption
 )
 
+// Those of MariaDB.
+const (
+	statusMariaMicros = iota + 128
+	statusMariaXID
+	statusMariaGTIDFlags
+	statusMariaCollations
+)
+
 // tooManyDatabases stands for a list that did not fit.
 const tooManyDatabases = 254
+
+// ParseQueryEvent reads the body of a QUERY event, or of a QUERY_COMPRESSED one,
+// whose text then has memory of its own.
+func ParseQueryEvent(t EventType, body []byte) (Query, error) {
+	if t == QueryCompressedEvent {
+		return parseQueryCompressed(body)
+	}
+	return ParseQuery(body)
+}
 
 // ParseQuery reads the body of a QUERY event.
 func ParseQuery(body []byte) (Query, error) {
@@ -100,11 +117,11 @@ func (s *QueryStatus) read(c *cursor) {
 		s.CollationDatabase = c.u16()
 	case statusUpdatedDatabases:
 		s.databases(c)
-	case statusMicros:
+	case statusMicros, statusMariaMicros:
 		s.Micros = uint32(c.uint(3))
 	case statusExplicitDefaultsTS:
 		s.ExplicitDefaultsTS = c.u8() != 0
-	case statusDDLXID:
+	case statusDDLXID, statusMariaXID:
 		s.DDLXID = c.u64()
 	case statusCollationUTF8MB4:
 		s.CollationUTF8MB4 = c.u16()
@@ -146,6 +163,12 @@ func skipStatus(c *cursor, code uint8) bool {
 		c.short()
 	case statusRequirePrimaryKey, statusTableEncryption:
 		c.take(1)
+	case statusMariaGTIDFlags:
+		if c.u8()&(extraCommitAlter|extraRollbackAlter) != 0 {
+			c.take(8)
+		}
+	case statusMariaCollations:
+		c.take(4 * uint64(c.u8()))
 	default:
 		return false
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 
+	"github.com/towline/towline/connect"
 	"github.com/towline/towline/schema"
 )
 
@@ -17,6 +18,14 @@ func (d *decoder) rare(c *column, fixed, body []byte) (schema.Value, error) {
 		return d.remember(c, body)
 	case opBinary:
 		return d.binary(c, body)
+	case opUUID, opINET:
+		return d.fixed(c, body)
+	case opPacked:
+		b, err := unpackValue(d, body)
+		if err != nil || c.text == nil {
+			return schema.MakeBytes(c.kind, b), err
+		}
+		return d.text(c, b), nil
 	case opWideDecimal:
 		return d.wideDecimal(c, fixed)
 	case opOldTime:
@@ -113,6 +122,27 @@ func (d *decoder) binary(c *column, body []byte) (schema.Value, error) {
 	clear(out[copy(out, body):])
 	d.rendered += n
 	return schema.MakeBytes(schema.Bytes, out), nil
+}
+
+// fixed makes text of a value of fixed size, of which the log strips zero bytes
+// from the end.
+func (d *decoder) fixed(c *column, body []byte) (schema.Value, error) {
+	var b [16]byte
+	if len(body) > int(c.pad) {
+		return schema.Value{}, errLength
+	}
+	copy(b[:], body)
+	out := d.batch.Scratch(maxFixedText)
+	switch {
+	case c.op == opUUID:
+		out = connect.AppendUUID(out, b)
+	case c.pad == 4:
+		out = appendINET4(out, b[:4])
+	default:
+		out = appendINET6(out, b)
+	}
+	d.rendered += len(out)
+	return schema.MakeBytes(schema.String, d.batch.Use(out)), nil
 }
 
 func (d *decoder) wideDecimal(c *column, fixed []byte) (schema.Value, error) {

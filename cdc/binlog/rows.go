@@ -34,6 +34,8 @@ type RowsEvent struct {
 
 	present, presentAfter []byte // bit maps; presentAfter of an update
 	images                []byte
+	packed                bool // images is compressed
+	unpacked              int  // size of the images then
 }
 
 // Dummy reports whether the event only ends a statement that changed nothing
@@ -41,16 +43,21 @@ type RowsEvent struct {
 func (ev *RowsEvent) Dummy() bool { return ev.TableID == 0xffffff && len(ev.images) == 0 }
 
 // Size returns the bytes of the row images.
-func (ev *RowsEvent) Size() int { return len(ev.images) }
+func (ev *RowsEvent) Size() int {
+	if ev.packed {
+		return ev.unpacked
+	}
+	return len(ev.images)
+}
 
 // ParseRows reads the body of a row event (versions 1 and 2), up to its images.
 func ParseRows(t EventType, body []byte) (RowsEvent, error) {
 	var ev RowsEvent
 	switch t {
-	case WriteRowsEvent, WriteRowsEventV1:
-	case UpdateRowsEvent, UpdateRowsEventV1:
+	case WriteRowsEvent, WriteRowsEventV1, WriteRowsCompressedEvent, WriteRowsCompressedV1:
+	case UpdateRowsEvent, UpdateRowsEventV1, UpdateRowsCompressedEvent, UpdateRowsCompressedV1:
 		ev.Kind = RowsUpdate
-	case DeleteRowsEvent, DeleteRowsEventV1:
+	case DeleteRowsEvent, DeleteRowsEventV1, DeleteRowsCompressedEvent, DeleteRowsCompressedV1:
 		ev.Kind = RowsDelete
 	case PartialUpdateRowsEvent:
 		ev.Kind, ev.Partial = RowsUpdate, true
@@ -59,7 +66,7 @@ func ParseRows(t EventType, body []byte) (RowsEvent, error) {
 	}
 	c := cursor{b: body}
 	ev.TableID, ev.Flags = c.uint(6), c.u16()
-	if t >= WriteRowsEvent {
+	if t >= WriteRowsEvent && (t < WriteRowsCompressedV1 || t > DeleteRowsCompressedV1) {
 		extra := uint64(c.u16()) // counts itself
 		if extra < 2 {
 			c.fail()
@@ -80,6 +87,13 @@ func ParseRows(t EventType, body []byte) (RowsEvent, error) {
 		return RowsEvent{}, bodyError(t, body)
 	}
 	ev.images = c.b
+	if t.compressedRows() {
+		n, err := unpackedSize(c.b)
+		if err != nil {
+			return RowsEvent{}, fmt.Errorf("binlog: %s event: %w", t, err)
+		}
+		ev.packed, ev.unpacked = true, n
+	}
 	return ev, nil
 }
 

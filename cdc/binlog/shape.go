@@ -67,7 +67,7 @@ func (col *MapColumn) shape(c *schema.Column) error {
 	}
 	c.Charset, c.Collation = cs.Charset.Name(), cs.Name
 	if c.Type == schema.TypeChar || c.Type == schema.TypeVarchar {
-		c.Length = int(col.Meta) / cs.Charset.MaxLen()
+		c.Length = int(col.normal().Meta) / cs.Charset.MaxLen()
 	}
 	for _, e := range col.Elements {
 		text, ok := cs.Charset.Decode(nil, []byte(e))
@@ -107,10 +107,10 @@ func (col *MapColumn) shapeType(c *schema.Column) error {
 	case typeString:
 		c.Type = pick(binary, schema.TypeBinary, schema.TypeChar)
 		c.Length = int(col.Meta)
-	case typeVarchar, typeVarString:
+	case typeVarchar, typeVarString, typeCharPacked:
 		c.Type = pick(binary, schema.TypeVarbinary, schema.TypeVarchar)
-		c.Length = int(col.Meta)
-	case typeBlob:
+		c.Length = int(col.normal().Meta)
+	case typeBlob, typeBlobPacked:
 		if col.Meta < 1 || col.Meta > 4 {
 			return fmt.Errorf("a blob with a length of %d bytes", col.Meta)
 		}
@@ -129,7 +129,7 @@ func (col *MapColumn) shapeType(c *schema.Column) error {
 	return nil
 }
 
-func pick(first bool, a, b schema.Type) schema.Type {
+func pick[T any](first bool, a, b T) T {
 	if first {
 		return a
 	}

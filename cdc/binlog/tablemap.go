@@ -27,6 +27,8 @@ const (
 	typeDateTime2  = 18
 	typeTime2      = 19
 	typeTypedArray = 20
+	typeBlobPacked = 140 // of MariaDB: compressed in the row
+	typeCharPacked = 141
 	typeVector     = 242
 	typeJSON       = 245
 	typeNewDecimal = 246
@@ -130,9 +132,9 @@ func (col *MapColumn) readType(c *cursor, t uint8) error {
 	}
 	switch t {
 	case typeTiny, typeShort, typeInt24, typeLong, typeLongLong, typeYear, typeDate, typeNewDate, typeTime, typeDateTime, typeTimestamp:
-	case typeFloat, typeDouble, typeBlob, typeJSON, typeGeometry, typeVector, typeTime2, typeDateTime2, typeTimestamp2:
+	case typeFloat, typeDouble, typeBlob, typeBlobPacked, typeJSON, typeGeometry, typeVector, typeTime2, typeDateTime2, typeTimestamp2:
 		col.Meta = uint32(c.u8())
-	case typeVarchar, typeVarString:
+	case typeVarchar, typeVarString, typeCharPacked:
 		col.Meta = uint32(c.uint(2))
 		if array {
 			col.Meta |= uint32(c.u8()) << 16
@@ -176,7 +178,7 @@ func (col *MapColumn) isNumeric() bool {
 // isCharacter reports whether the charset fields count the column.
 func (col *MapColumn) isCharacter() bool {
 	switch col.Type {
-	case typeString, typeVarString, typeVarchar, typeBlob, typeVector:
+	case typeString, typeVarString, typeVarchar, typeBlob, typeVector, typeBlobPacked, typeCharPacked:
 		return true
 	}
 	return false

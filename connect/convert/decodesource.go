@@ -98,8 +98,11 @@ func (d *decoder) origin(dst *connect.Batch, src *source, name, v []byte) (err e
 	return err
 }
 
-// gtid reads uuid:gno or uuid:tag:gno.
+// gtid reads uuid:gno, uuid:tag:gno or domain-server-gno.
 func (d *decoder) gtid(o *connect.Origin, b []byte) error {
+	if bytes.IndexByte(b, ':') < 0 {
+		return domainGTID(o, b)
+	}
 	last := bytes.LastIndexByte(b, ':')
 	if len(b) < 37 || b[36] != ':' || last < 0 {
 		return fmt.Errorf("%q is not a GTID", b)
@@ -123,6 +126,23 @@ func (d *decoder) gtid(o *connect.Origin, b []byte) error {
 		return fmt.Errorf("%q is not a GTID", b)
 	}
 	o.GNO = gno
+	return nil
+}
+
+// domainGTID reads domain-server-gno.
+func domainGTID(o *connect.Origin, b []byte) error {
+	var n [3]int64
+	parts := bytes.SplitN(b, []byte{'-'}, 3)
+	for i, p := range parts {
+		var err error
+		if n[i], err = integer(p, 64); err != nil || n[i] < 0 || i < 2 && n[i] > math.MaxUint32 {
+			return fmt.Errorf("%q is not a GTID", b)
+		}
+	}
+	if len(parts) != 3 || n[2] == 0 {
+		return fmt.Errorf("%q is not a GTID", b)
+	}
+	o.SID, o.Tag, o.GNO = connect.DomainSID(uint32(n[0]), uint32(n[1])), connect.DomainTag, n[2]
 	return nil
 }
 
