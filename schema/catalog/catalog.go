@@ -141,7 +141,7 @@ func own(db string) bool {
 
 // list returns the names of the base tables that match, by database.
 func list(ctx context.Context, q Queryer, match func(db, name string) bool) (map[string][]string, error) {
-	rows, err := q.QueryContext(ctx, "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_TYPE = 'BASE TABLE'")
+	rows, err := q.QueryContext(ctx, "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE "+tableTypes)
 	if err != nil {
 		return nil, fmt.Errorf("catalog: list tables: %w", err)
 	}

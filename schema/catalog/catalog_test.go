@@ -40,6 +40,9 @@ func TestParseType(t *testing.T) {
 		{"geomcollection", schema.Column{Type: schema.TypeGeometry, Subtype: "geometrycollection"}},
 		{"geometry", schema.Column{Type: schema.TypeGeometry}},
 		{"polygon", schema.Column{Type: schema.TypeGeometry, Subtype: "polygon"}},
+		{"uuid", schema.Column{Type: schema.TypeChar, Length: 36, Charset: "ascii", Collation: "ascii_general_ci", Subtype: "uuid"}},
+		{"varchar(3) /*M!100301 COMPRESSED*/", schema.Column{Type: schema.TypeVarchar, Length: 3}},
+		{"enum('a /* b */','c') /*x*/", schema.Column{Type: schema.TypeEnum, Elements: []string{"a /* b */", "c"}}},
 		{"longblob", schema.Column{Type: schema.TypeLongBlob}},
 		{`enum('a,b','c''d')`, schema.Column{Type: schema.TypeEnum, Elements: []string{"a,b", "c'd"}}},
 		{`enum('')`, schema.Column{Type: schema.TypeEnum, Elements: []string{""}}},
@@ -51,7 +54,7 @@ func TestParseType(t *testing.T) {
 			t.Errorf("%s: %v, %v", c.text, got, err)
 		}
 	}
-	for _, bad := range []string{"", "uuid", "enum('a'", "enum(a)", "enum('a'x)", "enum('a',)", "decimal(10)", "int(x)", "int(1", "int signed", "varchar", "char"} {
+	for _, bad := range []string{"", "uuid(3)", "int /* x", "enum('a'", "enum(a)", "enum('a'x)", "enum('a',)", "decimal(10)", "int(x)", "int(1", "int signed", "varchar", "char"} {
 		if err := parseType(bad, new(schema.Column)); err == nil {
 			t.Errorf("%q is taken for a type", bad)
 		}

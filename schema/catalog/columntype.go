@@ -11,6 +11,9 @@ import (
 // parseType fills c from COLUMN_TYPE, which the server writes as
 //
 //	name[(number[,number] | 'element'[,'element']...)][ unsigned][ zerofill]
+//
+// MariaDB adds what else there is as a comment: that the rows are compressed,
+// which their readers see, or that a temporal type is of its old format.
 func parseType(text string, c *schema.Column) error {
 	name, rest := text, ""
 	if i := strings.IndexAny(text, "( "); i >= 0 {
@@ -27,6 +30,12 @@ func parseType(text string, c *schema.Column) error {
 		if err != nil {
 			return fmt.Errorf("type %s: %w", text, err)
 		}
+	}
+	if text == name && c.SetFixed(name) {
+		return nil
+	}
+	if i := strings.Index(rest, " /*"); i >= 0 && strings.HasSuffix(rest, "*/") {
+		rest = rest[:i]
 	}
 	for _, word := range strings.Fields(rest) {
 		switch word {

@@ -1,5 +1,5 @@
 // Package catalog reads the shapes of tables from a MySQL server's
-// information_schema, MySQL 8.0 to 9.7.
+// information_schema, MySQL 8.0 to 9.7 and MariaDB.
 //
 // # Consistency
 //

@@ -17,11 +17,15 @@ import (
 // the queries on their database; beyond it the whole database is read.
 const maxNames = 200
 
+// tableTypes are what counts as a table; MariaDB has two kinds.
+const tableTypes = "TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')"
+
 // shapeQuery reads tables (t), columns (c) and index parts (x) in one
-// statement, so that all come from one state of the dictionary.
-const shapeQuery = `SELECT 't' AS kind, TABLE_NAME AS tbl, 0 AS n, ENGINE AS name, '' AS type, TABLE_COLLATION AS collation,
- '' AS flag, CREATE_OPTIONS AS extra, NULL AS num FROM information_schema.TABLES WHERE TABLE_TYPE = 'BASE TABLE' AND %[1]s
-UNION ALL SELECT 'c', TABLE_NAME, ORDINAL_POSITION, COLUMN_NAME, COLUMN_TYPE, COLLATION_NAME, IS_NULLABLE, EXTRA, SRS_ID
+// statement, so that all come from one state of the dictionary. Of the two
+// comments MariaDB, which has no SRS_ID, executes the first and MySQL the second.
+const shapeQuery = `SELECT 't' AS kind, TABLE_NAME AS tbl, 0 AS n, ENGINE AS name, TABLE_TYPE AS type, TABLE_COLLATION AS collation,
+ '' AS flag, CREATE_OPTIONS AS extra, NULL AS num FROM information_schema.TABLES WHERE ` + tableTypes + ` AND %[1]s
+UNION ALL SELECT 'c', TABLE_NAME, ORDINAL_POSITION, COLUMN_NAME, COLUMN_TYPE, COLLATION_NAME, IS_NULLABLE, EXTRA, /*M! NULL*/ /*!80000 SRS_ID*/
  FROM information_schema.COLUMNS WHERE %[1]s
 UNION ALL SELECT 'x', TABLE_NAME, SEQ_IN_INDEX, INDEX_NAME, COLUMN_NAME, '', NON_UNIQUE, INDEX_TYPE, SUB_PART
  FROM information_schema.STATISTICS WHERE %[1]s`
@@ -113,6 +117,9 @@ func build(db string, names []string, raws map[string]*raw) []Info {
 
 // def puts the rows of one table together.
 func (r *raw) def(db, name string) (def *ddl.Def, doubtful []string, err error) {
+	if r.table.typ.String == versioned {
+		return nil, nil, errVersioned
+	}
 	t := &schema.Table{Database: db, Name: name, Columns: make([]schema.Column, len(r.columns))}
 	slices.SortFunc(r.columns, func(a, b shapeRow) int { return cmp.Compare(a.n, b.n) })
 	if err := r.complete(); err != nil {
@@ -135,6 +142,10 @@ func (r *raw) def(db, name string) (def *ddl.Def, doubtful []string, err error) 
 	def.Charset = charsetOf(def.Collation)
 	return def, doubtful, nil
 }
+
+const versioned = "SYSTEM VERSIONED"
+
+var errVersioned = errors.New("it is system-versioned, and tables that keep the history of their rows are not supported: leave it out with table.exclude.list")
 
 // complete checks that no column is missing. Numbers are missing where the
 // user may not see a column, but also where the server has a column of its
@@ -180,7 +191,7 @@ func (r *shapeRow) column(c *schema.Column) error {
 		c.Charset, c.Collation = "binary", "binary"
 	}
 	c.Nullable = r.flag.String == "YES"
-	extra := strings.Fields(strings.ToUpper(r.extra.String))
+	extra := strings.FieldsFunc(strings.ToUpper(r.extra.String), func(r rune) bool { return r == ' ' || r == ',' })
 	c.Generated = slices.Contains(extra, "GENERATED")
 	c.Invisible = slices.Contains(extra, "INVISIBLE")
 	c.AutoIncrement = slices.Contains(extra, "AUTO_INCREMENT")

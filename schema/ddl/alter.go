@@ -9,7 +9,9 @@ func (p *parser) alterTable() {
 	p.st.Verb, p.st.Kind = "ALTER TABLE", AlterTable
 	a := newAlter()
 	p.st.alter = a
+	a.ifExists = p.maria("IF", "EXISTS")
 	p.touch()
+	p.noWait()
 	for p.err == nil {
 		if p.peek(0).kind == end || p.is(";") {
 			break
@@ -39,12 +41,14 @@ func (p *parser) alterClause(a *alterSpec) {
 		p.alterDrop(a)
 	case p.accept("MODIFY"):
 		p.accept("COLUMN")
+		onlyIf := p.maria("IF", "EXISTS")
 		name := p.columnName()
-		p.replacement(a, name, name)
+		p.replacement(a, name, name).onlyIf = onlyIf
 	case p.accept("CHANGE"):
 		p.accept("COLUMN")
+		onlyIf := p.maria("IF", "EXISTS")
 		old := p.columnName()
-		p.replacement(a, old, p.columnName())
+		p.replacement(a, old, p.columnName()).onlyIf = onlyIf
 	case p.accept("ALTER"):
 		p.alterAlter(a)
 	case p.accept("RENAME"):
@@ -89,10 +93,14 @@ func (p *parser) alterAdd(a *alterSpec) {
 		p.constraint(&a.elements)
 	default:
 		p.accept("COLUMN")
+		onlyIf := p.maria("IF", "NOT", "EXISTS")
 		if !p.accept("(") {
 			c := p.column(p.columnName(), &a.elements)
-			c.place = p.place()
+			c.place, c.onlyIf = p.place(), onlyIf
 			return
+		}
+		if onlyIf {
+			p.fail("IF NOT EXISTS before several columns")
 		}
 		for p.err == nil {
 			p.tableElement(&a.elements)
@@ -116,10 +124,24 @@ func (p *parser) place() place {
 }
 
 // replacement reads the new definition of a column.
-func (p *parser) replacement(a *alterSpec, old, name string) {
+func (p *parser) replacement(a *alterSpec, old, name string) *columnSpec {
 	c := p.column(name, &a.elements)
 	c.old = old
 	c.place = p.place()
+	return c
+}
+
+// maria passes over words that only MariaDB has there.
+func (p *parser) maria(words ...string) bool { return p.ctx.MariaDB && p.accept(words...) }
+
+// dropped notes a name that DROP has, with IF EXISTS or without.
+func (p *parser) dropped(a *alterSpec, list *[]string, name func() string) {
+	onlyIf := p.maria("IF", "EXISTS")
+	n := name()
+	*list = append(*list, n)
+	if onlyIf {
+		a.ifThere = append(a.ifThere, n)
+	}
 }
 
 func (p *parser) alterDrop(a *alterSpec) {
@@ -130,15 +152,16 @@ func (p *parser) alterDrop(a *alterSpec) {
 	case p.accept("PRIMARY", "KEY"):
 		a.dropKeys = append(a.dropKeys, "PRIMARY")
 	case p.acceptAny("INDEX", "KEY") != "":
-		a.dropKeys = append(a.dropKeys, p.name())
+		p.dropped(a, &a.dropKeys, p.name)
 	case p.accept("FOREIGN", "KEY"), p.accept("CHECK"):
+		p.maria("IF", "EXISTS")
 		p.name()
 	case p.accept("CONSTRAINT"):
 		// A constraint may be an index under this name.
-		a.dropConstraints = append(a.dropConstraints, p.name())
+		p.dropped(a, &a.dropConstraints, p.name)
 	default:
 		p.accept("COLUMN")
-		a.dropColumns = append(a.dropColumns, p.columnName())
+		p.dropped(a, &a.dropColumns, p.columnName)
 		p.acceptAny("RESTRICT", "CASCADE")
 	}
 }

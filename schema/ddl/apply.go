@@ -260,7 +260,11 @@ func (st *Statement) applyCreate(m Model) []Outcome {
 		return nil
 	}
 	def, err := st.createDef(m, n)
-	return []Outcome{{Name: n, Def: def, Err: err}}
+	out := Outcome{Name: n, Def: def, Err: err}
+	if st.create.replace && m.Def(n.Database, n.Table) != nil {
+		out.Effect = Removes | Empties
+	}
+	return []Outcome{out}
 }
 
 func (st *Statement) createDef(m Model, n Name) (*Def, error) {

@@ -1,6 +1,7 @@
 package ddl
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,6 +13,9 @@ func (st *Statement) applyAlter(m Model) []Outcome {
 	a, n := st.alter, st.Tables[0]
 	out := Outcome{Name: n, Effect: a.effect}
 	if prev := m.Def(n.Database, n.Table); prev == nil {
+		if a.ifExists {
+			return nil // or a table that nothing is known of, as before
+		}
 		out.Err = ErrUnknownTable
 		if len(a.elements.columns) > 0 || a.convert {
 			out.Effect |= Rewrites
@@ -51,7 +55,7 @@ type alteration struct {
 
 func (st *Statement) alterDef(prev *Def) (*Def, *alteration, error) {
 	n := st.Tables[0]
-	a := &alteration{spec: st.alter, prev: prev, names: map[string]string{}, effect: Rewrites} // until more is known
+	a := &alteration{spec: st.alter.without(prev), prev: prev, names: map[string]string{}, effect: Rewrites} // until more is known
 	set, err := st.options.apply(&st.ctx, textSet{prev.Charset, prev.Collation}, textSet{prev.Charset, prev.Collation})
 	if err != nil {
 		return nil, a, err
@@ -60,7 +64,7 @@ func (st *Statement) alterDef(prev *Def) (*Def, *alteration, error) {
 	a.oldColumns()
 	a.newColumns()
 	a.oldIndexes()
-	a.addKeys(st.alter.elements.keys)
+	a.addKeys(a.spec.elements.keys)
 	a.checkNames()
 	if a.err != nil {
 		return nil, a, fmt.Errorf("ddl: %s %s does not fit the shape that is known: %w", st.Verb, n, a.err)
@@ -77,6 +81,34 @@ func (st *Statement) alterDef(prev *Def) (*Def, *alteration, error) {
 	}
 	next, err := rebuild(&d, n, a.cols, a.finish())
 	return next, a, err
+}
+
+// without returns a as it is for a table like d: without what is to be done only
+// if something exists or does not.
+func (a *alterSpec) without(d *Def) *alterSpec {
+	column := func(name string) bool { return columnIndex(d.Table.Columns, name) >= 0 }
+	index := func(name string) bool {
+		return slices.ContainsFunc(d.Indexes, func(x Index) bool { return strings.EqualFold(x.Name, name) })
+	}
+	n := *a
+	n.elements.columns, n.elements.keys = nil, nil
+	for _, c := range a.elements.columns {
+		if !c.onlyIf || (c.old != "") == column(cmp.Or(c.old, c.name)) {
+			n.elements.columns = append(n.elements.columns, c)
+		}
+	}
+	for _, k := range a.elements.keys {
+		if !k.onlyIf || !index(k.name) {
+			n.elements.keys = append(n.elements.keys, k)
+		}
+	}
+	gone := func(there func(string) bool) func(string) bool {
+		return func(name string) bool { return containsFold(a.ifThere, name) && !there(name) }
+	}
+	n.dropColumns = slices.DeleteFunc(slices.Clone(a.dropColumns), gone(column))
+	n.dropKeys = slices.DeleteFunc(slices.Clone(a.dropKeys), gone(index))
+	n.dropConstraints = slices.DeleteFunc(slices.Clone(a.dropConstraints), gone(index))
+	return &n
 }
 
 // replacing returns the new definition of an old column, nil when it has none.
@@ -116,7 +148,7 @@ func (a *alteration) oldColumns() {
 		if invisible, ok := a.spec.visibility[key]; ok {
 			c.Invisible = invisible
 		}
-		if a.convert {
+		if a.convert && c.FixedSize() == 0 {
 			a.convertText(&c)
 		}
 		a.names[key] = c.Name

@@ -71,6 +71,9 @@ func (b *builder) resolve(s *columnSpec) schema.Column {
 	if c.Type == schema.TypeGeometry {
 		c.SRID, c.HasSRID = s.srid, s.hasSRID
 	}
+	if s.typ.fixed {
+		return c
+	}
 	if c.Type.IsText() || c.Type == schema.TypeEnum || c.Type == schema.TypeSet {
 		b.recode(&c, b.textSet(s), s.typ.textLength)
 		if s.typ.hexa && !plain(c.Charset) {

@@ -47,7 +47,8 @@ func (p *parser) columnAttribute(c *columnSpec, e *elements) bool {
 		c.invisible = true
 	case p.accept("SRID"):
 		c.srid, c.hasSRID = uint32(p.number()), true
-	case p.is("GENERATED"), p.is("AS"), p.is("VIRTUAL"), p.is("STORED"):
+	case p.compressed():
+	case p.is("GENERATED"), p.is("AS"), p.is("VIRTUAL"), p.is("STORED"), p.ctx.MariaDB && p.is("PERSISTENT"):
 		p.generation(c)
 	case p.is("REFERENCES"):
 		p.references()
@@ -88,7 +89,7 @@ func (p *parser) generation(c *columnSpec) {
 	if p.accept("AS") {
 		p.parens()
 	}
-	if p.acceptAny("VIRTUAL", "STORED") == "STORED" {
+	if kind := p.acceptAny("VIRTUAL", "STORED"); kind == "STORED" || kind == "" && p.maria("PERSISTENT") {
 		c.stored = true
 	}
 	c.generated, c.filled = true, true
@@ -141,6 +142,11 @@ func (p *parser) defaultValue() bool {
 		case number, hexa, bits:
 			p.next()
 		default:
+			if p.ctx.MariaDB && p.peek(0).kind == word && p.peek(1).kind == mark && p.peek(1).val == "(" { // a function
+				p.next()
+				p.parens()
+				return true
+			}
 			p.fail("expected a default value")
 		}
 	}

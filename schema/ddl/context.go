@@ -9,6 +9,8 @@ type Context struct {
 	// Database is the default database of the session.
 	Database string
 	SQLMode  SQLMode
+	// MariaDB says that the server is one of MariaDB.
+	MariaDB bool
 	// Version is the server's version as executable comments count,
 	// 80402 for 8.4.2; 0 for the newest.
 	Version int

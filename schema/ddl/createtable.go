@@ -88,6 +88,9 @@ var plainOptions = map[string]bool{
 	"STATS_PERSISTENT": true, "STATS_SAMPLE_PAGES": true, "CHECKSUM": true, "TABLE_CHECKSUM": true, "DELAY_KEY_WRITE": true,
 	"ROW_FORMAT": true, "INSERT_METHOD": true, "TABLESPACE": true, "STORAGE": true, "CONNECTION": true, "KEY_BLOCK_SIZE": true,
 	"ENGINE_ATTRIBUTE": true, "SECONDARY_ENGINE_ATTRIBUTE": true, "AUTOEXTEND_SIZE": true,
+	// Of MariaDB.
+	"PAGE_COMPRESSED": true, "PAGE_COMPRESSION_LEVEL": true, "PAGE_CHECKSUM": true, "TRANSACTIONAL": true, "ENCRYPTED": true,
+	"ENCRYPTION_KEY_ID": true,
 }
 
 // tableOption reads one table option; false when none comes next.

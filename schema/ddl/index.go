@@ -63,6 +63,7 @@ func (p *parser) constraint(e *elements) {
 
 // indexHead reads [name] [USING type] (parts) options.
 func (p *parser) indexHead(k *keySpec) {
+	k.onlyIf = p.maria("IF", "NOT", "EXISTS")
 	if !p.is("(") && !p.is("USING") && !p.is("TYPE") {
 		k.name = p.name()
 	}
@@ -110,6 +111,7 @@ func (p *parser) indexOptions() {
 		case p.accept("WITH", "PARSER"):
 			p.name()
 		case p.acceptAny("VISIBLE", "INVISIBLE") != "":
+		case p.maria("NOT", "IGNORED"), p.maria("IGNORED"):
 		case p.acceptAny("ENGINE_ATTRIBUTE", "SECONDARY_ENGINE_ATTRIBUTE") != "":
 			p.accept("=")
 			p.text()
@@ -132,6 +134,7 @@ func (p *parser) createIndex() {
 		k.whole = true
 	}
 	p.expect("INDEX")
+	k.onlyIf = p.maria("IF", "NOT", "EXISTS")
 	k.name = p.name()
 	p.indexType()
 	p.expect("ON")
@@ -149,7 +152,7 @@ func (p *parser) dropIndex() {
 	p.st.alter = newAlter()
 	p.acceptAny("ONLINE", "OFFLINE")
 	p.expect("INDEX")
-	p.st.alter.dropKeys = []string{p.name()}
+	p.dropped(p.st.alter, &p.st.alter.dropKeys, p.name)
 	p.expect("ON")
 	p.touch()
 	p.indexLock()
@@ -157,6 +160,7 @@ func (p *parser) dropIndex() {
 }
 
 func (p *parser) indexLock() {
+	p.noWait()
 	for p.err == nil && p.acceptAny("ALGORITHM", "LOCK") != "" {
 		p.accept("=")
 		p.name()

@@ -9,7 +9,7 @@ import (
 // text must be UTF-8; the log's character_set_client says what it was.
 func Parse(sql string, c Context) (*Statement, error) {
 	p := &parser{ctx: &c, st: &Statement{ctx: c}}
-	p.lex = lexer{src: sql, mode: c.SQLMode, version: c.version()}
+	p.lex = lexer{src: sql, mode: c.SQLMode, version: c.version(), maria: c.MariaDB}
 	p.statement()
 	if p.err != nil {
 		return nil, p.err
@@ -43,6 +43,8 @@ func (p *parser) statement() {
 	}
 	p.st.Verb = verb
 	switch {
+	case p.ctx.MariaDB && p.is("SET", "STATEMENT"):
+		p.setStatement()
 	case p.is("START", "TRANSACTION"), slices.Contains(transactionVerbs, verb):
 		p.st.Kind = Transaction
 	case slices.Contains(otherVerbs, verb):
@@ -63,6 +65,18 @@ func (p *parser) statement() {
 	default:
 		p.fail("this statement is not known")
 	}
+}
+
+// setStatement reads SET STATEMENT variable = value, ... FOR statement.
+func (p *parser) setStatement() {
+	for p.peek(0).kind != end && p.peek(0).kind != unclosed {
+		if p.accept("FOR") {
+			p.statement()
+			return
+		}
+		p.next()
+	}
+	p.fail("expected FOR")
 }
 
 // dml makes out the table of a simple statement.
@@ -107,6 +121,16 @@ func (p *parser) createStatement() {
 	switch {
 	case p.is("TABLE"), p.is("TEMPORARY", "TABLE"):
 		p.createTable()
+	case p.ctx.MariaDB && (p.is("OR", "REPLACE", "TABLE") || p.is("OR", "REPLACE", "TEMPORARY", "TABLE")):
+		p.accept("OR", "REPLACE")
+		p.createTable()
+		if p.st.create != nil {
+			p.st.create.replace = true
+		}
+	case p.ctx.MariaDB && p.is("OR", "REPLACE") && (p.is("OR", "REPLACE", "DATABASE") || p.is("OR", "REPLACE", "SCHEMA") || p.is("OR", "REPLACE", "INDEX") ||
+		p.is("OR", "REPLACE", "UNIQUE") || p.is("OR", "REPLACE", "FULLTEXT") || p.is("OR", "REPLACE", "SPATIAL")):
+		p.fail("what it creates in the place of another is not known")
+	case p.ctx.MariaDB && p.other("SEQUENCE", "PACKAGE"):
 	case p.is("INDEX"), p.is("UNIQUE"), p.is("FULLTEXT"), p.is("SPATIAL", "INDEX"), p.is("ONLINE"), p.is("OFFLINE"):
 		p.createIndex()
 	case p.acceptAny("DATABASE", "SCHEMA") != "":
@@ -126,6 +150,9 @@ func (p *parser) alterStatement() {
 	switch {
 	case p.accept("TABLE"):
 		p.alterTable()
+	case p.ctx.MariaDB && (p.accept("ONLINE", "IGNORE", "TABLE") || p.accept("ONLINE", "TABLE")):
+		p.alterTable()
+	case p.ctx.MariaDB && p.other("SEQUENCE"):
 	case p.acceptAny("DATABASE", "SCHEMA") != "":
 		p.st.Verb, p.st.Kind = "ALTER DATABASE", AlterDatabase
 		p.st.Database = p.fold(p.ctx.Database)
@@ -147,6 +174,7 @@ func (p *parser) dropStatement() {
 		p.dropTable()
 	case p.is("INDEX"), p.is("ONLINE"), p.is("OFFLINE"):
 		p.dropIndex()
+	case p.ctx.MariaDB && p.other("SEQUENCE", "PACKAGE"):
 	case p.acceptAny("DATABASE", "SCHEMA") != "":
 		p.st.Verb, p.st.Kind = "DROP DATABASE", DropDatabase
 		p.st.IfExists = p.accept("IF", "EXISTS")
@@ -173,7 +201,15 @@ func (p *parser) dropTable() {
 		}
 	}
 	p.acceptAny("RESTRICT", "CASCADE")
+	p.noWait()
 	p.finish()
+}
+
+// noWait reads how long MariaDB is to wait for locks.
+func (p *parser) noWait() {
+	if p.ctx.MariaDB && !p.accept("NOWAIT") && p.accept("WAIT") {
+		p.number()
+	}
 }
 
 func (p *parser) renameStatement() {
@@ -187,6 +223,7 @@ func (p *parser) renameStatement() {
 	}
 	for {
 		p.touch()
+		p.noWait()
 		p.expect("TO")
 		p.touch()
 		if !p.accept(",") {
@@ -201,5 +238,6 @@ func (p *parser) truncateStatement() {
 	p.st.Verb, p.st.Kind = "TRUNCATE TABLE", TruncateTable
 	p.accept("TABLE")
 	p.touch()
+	p.noWait()
 	p.finish()
 }

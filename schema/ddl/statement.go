@@ -74,6 +74,7 @@ type Statement struct {
 // createSpec is what CREATE TABLE says.
 type createSpec struct {
 	like     *Name
+	replace  bool // OR REPLACE
 	query    bool // AS SELECT: columns that the text does not show
 	elements elements
 }
@@ -106,6 +107,8 @@ type columnSpec struct {
 	place place
 	// old is the column that CHANGE or MODIFY replaces.
 	old string
+	// onlyIf is IF EXISTS of CHANGE and MODIFY, IF NOT EXISTS of ADD.
+	onlyIf bool
 
 	null, notNull, autoIncrement bool
 	generated, stored, invisible bool
@@ -123,6 +126,7 @@ type keySpec struct {
 	whole           bool // FULLTEXT or SPATIAL: lengths of parts do not count
 	implicit        bool // made for a foreign key
 	parts           []Part
+	onlyIf          bool // IF NOT EXISTS
 }
 
 // alterSpec is what ALTER TABLE says, by kind of clause.
@@ -134,7 +138,9 @@ type alterSpec struct {
 	dropKeys        []string          // "PRIMARY" for the primary key
 	renameKeys      map[string]string // by the old name in lower case
 	dropConstraints []string
-	convert         bool // CONVERT TO CHARACTER SET with the statement's options
+	ifExists        bool     // of the table
+	ifThere         []string // what is dropped only if it is there
+	convert         bool     // CONVERT TO CHARACTER SET with the statement's options
 	to              *Name
 	exchange        *Name
 	effect          Effect

@@ -32,6 +32,7 @@ type lexer struct {
 	pos     int
 	mode    SQLMode
 	version int
+	maria   bool
 	nested  bool // inside an executable comment whose text counts
 	afterID bool // the last token was a name
 	dot     bool // the last token was a dot after a name
@@ -101,7 +102,7 @@ func (l *lexer) skip() bool {
 			l.pos++
 		case c == '#', c == '-' && l.at(1) == '-' && (l.at(2) <= ' ' || l.at(2) == 0x7f):
 			l.line()
-		case c == '/' && l.at(1) == '*' && l.at(2) == '!' && !l.nested:
+		case c == '/' && l.at(1) == '*' && (l.at(2) == '!' || l.maria && l.at(2) == 'M' && l.at(3) == '!') && !l.nested:
 			if !l.executable() {
 				return false
 			}
@@ -133,6 +134,9 @@ func (l *lexer) line() {
 // this version, and passes over it if not.
 func (l *lexer) executable() bool {
 	l.pos += 3
+	if l.at(-1) == 'M' {
+		l.pos++
+	}
 	n := 0
 	for n < 6 && isDigit(l.at(n)) {
 		n++
@@ -146,7 +150,7 @@ func (l *lexer) executable() bool {
 		v = v*10 + int(d-'0')
 	}
 	l.pos += n
-	if v <= l.version {
+	if v <= l.version && (!l.maria || v < 50700 || v > 99999) { // which are for MySQL alone
 		l.nested = true
 		return true
 	}

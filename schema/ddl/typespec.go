@@ -16,6 +16,7 @@ type typeSpec struct {
 	charset    string // as written, or implied by the type
 	binary     bool   // the BINARY attribute: the charset's _bin collation
 	serial     bool
+	fixed      bool // of a fixed size at MariaDB; its charset is settled
 	hexa       bool // an element is written as bytes in the column's charset
 }
 
@@ -237,10 +238,22 @@ func (p *parser) charsetAttributes(s *typeSpec) {
 			s.charset = "binary"
 		case p.accept("BINARY"):
 			s.binary = true
+		case p.compressed():
 		default:
 			return
 		}
 	}
+}
+
+// compressed reads how MariaDB is to store a column.
+func (p *parser) compressed() bool {
+	if !p.maria("COMPRESSED") {
+		return false
+	}
+	if p.accept("=") {
+		p.name()
+	}
+	return true
 }
 
 // elements reads the elements of an ENUM or SET.
@@ -286,6 +299,16 @@ func (p *parser) otherType(w string, s *typeSpec) bool {
 	if sub, ok := geometryTypes[w]; ok {
 		p.next()
 		c.Type, c.Subtype = schema.TypeGeometry, sub
+		return true
+	}
+	if p.ctx.MariaDB && c.SetFixed(strings.ToLower(w)) {
+		p.next()
+		s.fixed = true
+		return true
+	}
+	if p.ctx.MariaDB && w == "JSON" { // another name
+		p.next()
+		c.Type, s.charset, s.binary = schema.TypeLongText, "utf8mb4", true
 		return true
 	}
 	switch w {
