@@ -85,7 +85,7 @@ func (r *Reader) ReadChunk(ctx context.Context, c *snapshot.Chunk) error {
 		return err
 	}
 	c.Parts, c.Rows, c.Bytes, c.Cut, c.End = nil, 0, 0, false, c.Hi
-	res, err := r.execute(chunkQuery(c, c.Anchor.GTIDs == ""), c.Table, allColumns(c.Table))
+	res, err := r.execute(chunkQuery(c, r.lock(c.Anchor)), c.Table, allColumns(c.Table))
 	if err != nil {
 		return r.explain("read", c.Table, err)
 	}
@@ -110,6 +110,18 @@ func (r *Reader) ReadChunk(ctx context.Context, c *snapshot.Chunk) error {
 	}
 	c.High, err = endOfLog(r.conn)
 	return err
+}
+
+// lock returns the clause by which a SELECT waits for transactions that are in
+// the log and not yet visible, "" where the anchor has waited for them.
+func (r *Reader) lock(a snapshot.Anchor) string {
+	switch {
+	case a.GTIDs != "":
+		return ""
+	case r.maria:
+		return " LOCK IN SHARE MODE"
+	}
+	return " FOR SHARE"
 }
 
 // fill reads rows until the chunk is complete or cut, and returns the last.
@@ -180,7 +192,7 @@ func (r *Reader) ReadLocked(ctx context.Context, l snapshot.Locked) error {
 		return err
 	}
 	t := l.Table
-	res, err := r.execute(chunkQuery(&snapshot.Chunk{Table: t}, false), t, allColumns(t))
+	res, err := r.execute(chunkQuery(&snapshot.Chunk{Table: t}, ""), t, allColumns(t))
 	if err != nil {
 		return r.explain("read", t, err)
 	}

@@ -1,5 +1,5 @@
-// Package mysql reads chunks of tables from MySQL servers, 8.0 and later, for
-// package snapshot.
+// Package mysql reads chunks of tables from MySQL servers, 8.0 and later, and
+// MariaDB, for package snapshot.
 //
 // # Purpose
 //

@@ -13,6 +13,7 @@ import (
 
 	"github.com/towline/towline/connect"
 	"github.com/towline/towline/schema"
+	"github.com/towline/towline/schema/catalog"
 	"github.com/towline/towline/snapshot"
 )
 
@@ -42,6 +43,7 @@ func Dial(addr, user, password string) func(context.Context, ...client.Option) (
 type Reader struct {
 	cfg    Config
 	conn   *client.Conn
+	maria  bool
 	waited string // the GTID set that this connection has waited for
 	uuid   string // of the server that this connection leads to
 	block  []byte // that answers begin in
@@ -54,6 +56,12 @@ func New(cfg Config) *Reader { return &Reader{cfg: cfg, block: make([]byte, firs
 const sessionSetup = "SET SESSION time_zone='+00:00', sql_mode='', character_set_results=NULL, autocommit=1, " +
 	"transaction_isolation='READ-COMMITTED', net_write_timeout=3600, max_execution_time=0, sql_select_limit=18446744073709551615, " +
 	"lock_wait_timeout=60, innodb_lock_wait_timeout=10, information_schema_stats_expiry=0"
+
+// mariaSetup likewise, for MariaDB, which does not know the collation that the
+// client asks for.
+const mariaSetup = "SET SESSION character_set_client=utf8mb4, collation_connection=utf8mb4_general_ci, time_zone='+00:00', sql_mode='', character_set_results=NULL, autocommit=1, " +
+	"tx_isolation='READ-COMMITTED', net_write_timeout=3600, max_statement_time=0, sql_select_limit=18446744073709551615, " +
+	"lock_wait_timeout=60, innodb_lock_wait_timeout=10"
 
 // Open connects.
 func (r *Reader) Open(ctx context.Context) error {
@@ -77,7 +85,11 @@ func (r *Reader) dial(ctx context.Context) (*client.Conn, error) {
 		return nil, fmt.Errorf("mysql: connect to read rows: %w", err)
 	}
 	defer closeWith(ctx, conn)()
-	if _, err := conn.Execute(sessionSetup); err != nil {
+	setup := sessionSetup
+	if r.maria = catalog.IsMariaDB(conn.GetServerVersion()); r.maria {
+		setup = mariaSetup
+	}
+	if _, err := conn.Execute(setup); err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("mysql: set up the session that reads rows: %w", err)
 	}
@@ -159,7 +171,7 @@ func (r *Reader) High(ctx context.Context) (snapshot.High, error) {
 
 func endOfLog(conn *client.Conn) (snapshot.High, error) {
 	query := "SHOW BINARY LOG STATUS"
-	if c, err := conn.CompareServerVersion("8.2.0"); err == nil && c < 0 {
+	if c, err := conn.CompareServerVersion("8.2.0"); err == nil && c < 0 || catalog.IsMariaDB(conn.GetServerVersion()) {
 		query = "SHOW MASTER STATUS"
 	}
 	res, err := conn.Execute(query)
@@ -192,7 +204,11 @@ func (r *Reader) anchor(a snapshot.Anchor) error {
 	} else if r.uuid != "" && strings.EqualFold(r.uuid, a.ServerUUID) {
 		return nil // what one server showed once on one connection it shows for ever
 	}
-	res, err := r.conn.Execute("SELECT @@server_uuid, " + wait)
+	identity := "@@server_uuid"
+	if r.maria {
+		identity = catalog.MariaDBIdentity
+	}
+	res, err := r.conn.Execute("SELECT " + identity + ", " + wait)
 	if err != nil {
 		return fmt.Errorf("mysql: wait until the server shows what its log has: %w", err)
 	}

@@ -23,6 +23,10 @@ func tableRef(t *schema.Table) string {
 	return ref
 }
 
+// wide makes eight bytes of a number that MariaDB would send in as few as it
+// has; other servers take it for a comment.
+const wide = "/*M! | 0*/"
+
 // columnList returns the columns at the given indexes as they are selected.
 func columnList(t *schema.Table, columns []int) string {
 	var b strings.Builder
@@ -32,7 +36,7 @@ func columnList(t *schema.Table, columns []int) string {
 		}
 		c := &t.Columns[i]
 		if c.Type == schema.TypeEnum || c.Type == schema.TypeSet {
-			b.WriteString("CAST(" + quote(c.Name) + " AS UNSIGNED)")
+			b.WriteString("CAST(" + quote(c.Name) + " AS UNSIGNED)" + wide)
 			continue
 		}
 		b.WriteString(quote(c.Name))
@@ -73,18 +77,14 @@ func sizeQuery(database string, tables []*schema.Table) string {
 		textLiteral(database) + " AND TABLE_NAME IN (" + strings.Join(names, ", ") + ")"
 }
 
-// chunkQuery asks for the rows of a chunk. locking makes it wait for
-// transactions that are not visible yet.
-func chunkQuery(c *snapshot.Chunk, locking bool) string {
+// chunkQuery asks for the rows of a chunk. lock ends it.
+func chunkQuery(c *snapshot.Chunk, lock string) string {
 	t := c.Table
 	q := "SELECT " + columnList(t, allColumns(t)) + " FROM " + tableRef(t)
 	if len(t.Key) > 0 {
 		q += where(t, c.Lo, c.Hi, c.Filter) + orderBy(t) + " LIMIT " + strconv.Itoa(c.MaxRows)
 	}
-	if locking {
-		q += " FOR SHARE"
-	}
-	return q
+	return q + lock
 }
 
 func orderBy(t *schema.Table) string {
@@ -191,6 +191,9 @@ func appendLiteral(dst []byte, v schema.Value, c *schema.Column) ([]byte, error)
 		dst = appendHex(append(append(append(dst, '_'), c.Charset...), ' '), v.Bytes())
 		return append(append(dst, " COLLATE "...), c.Collation...), nil
 	case schema.String:
+		if c.FixedSize() > 0 {
+			return append(append(append(dst, '\''), v.Bytes()...), '\''), nil
+		}
 		if c.Charset == "utf8mb4" {
 			dst = appendHex(append(dst, "_utf8mb4 "...), v.Bytes())
 		} else {
