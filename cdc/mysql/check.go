@@ -86,6 +86,10 @@ func (c *checker) log(ctx context.Context) (err error) {
 	c.want("binlog_format", "ROW", true, "changes of rows are not in the log")
 	c.want("binlog_row_image", "FULL", true, "rows in the log lack columns, which stops their tables")
 	c.want("binlog_row_metadata", "FULL", false, "column names are not in the log and are followed through every DDL statement instead")
+	if c.facts.mariaDB() {
+		c.mariaDB()
+		return nil
+	}
 	if c.s.query {
 		c.want("binlog_rows_query_log_events", "ON", false, "changes do not have the statement that made them, which "+optQuery+" asks for")
 	}
@@ -104,12 +108,24 @@ func (c *checker) want(name, value string, fatal bool, consequence string) {
 		c.ok("%s is '%s'", name, have)
 	default:
 		fix := fmt.Sprintf("SET PERSIST %s = '%s'; and reconnect the sessions that are open", name, value)
+		if c.facts.mariaDB() {
+			fix = mariaWords(fix) + "; and set it in the server's option file, or a restart undoes it"
+		}
 		if fatal {
 			c.fatal(fix, "%s is '%s': %s", name, have, consequence)
 		} else {
 			c.warn(fix, "%s is '%s': %s", name, have, consequence)
 		}
 	}
+}
+
+// mariaDB looks at settings that MariaDB alone has.
+func (c *checker) mariaDB() {
+	c.want("gtid_strict_mode", "ON", false, "the numbers of GTIDs need not rise within a domain, and then it cannot be told whether all has arrived")
+	if c.s.query {
+		c.want("binlog_annotate_row_events", "ON", false, "changes do not have the statement that made them, which "+optQuery+" asks for")
+	}
+	c.expiry()
 }
 
 func (c *checker) gtids() {
@@ -137,7 +153,11 @@ func (c *checker) expiry() {
 	case secs == 0 || secs >= minExpiry:
 		c.ok("binlog_expire_logs_seconds is %d", secs)
 	default:
-		c.warn("SET PERSIST binlog_expire_logs_seconds = 259200", "binlog_expire_logs_seconds is %d: when the connector is down for longer, only a new snapshot helps", secs)
+		fix := "SET PERSIST binlog_expire_logs_seconds = 259200"
+		if c.facts.mariaDB() {
+			fix = mariaWords(fix)
+		}
+		c.warn(fix, "binlog_expire_logs_seconds is %d: when the connector is down for longer, only a new snapshot helps", secs)
 	}
 }
 

@@ -1,4 +1,4 @@
-// Package mysql is the change source of MySQL servers: it follows the binary
+// Package mysql is the change source of MySQL and MariaDB servers: it follows the binary
 // log and hands out its row changes as batches of records.
 //
 // # The way of a change
@@ -22,7 +22,8 @@
 // where the server does not have GTIDs), how many changes were counted (Seq),
 // and how many transactions and statements (the ordinal of table versions). It
 // moves at the end of every transaction, captured or not (invariant 3). The
-// scheme, GTID or file, is chosen at the first start and stays.
+// scheme, GTID or file, is chosen at the first start and stays. MariaDB has GTIDs
+// of its own, of which a position holds the last of each domain; see mariadb.go.
 //
 // On another server only GTIDs count. At each connect both sides are compared:
 // what the server has purged and we lack is a lost position; what we have

@@ -21,10 +21,11 @@ import (
 
 // dump is a connection on which the server sends its log.
 type dump struct {
-	s    *settings
-	conn *client.Conn
-	in   packets
-	why  atomic.Pointer[error] // of end
+	s     *settings
+	conn  *client.Conn
+	in    packets
+	why   atomic.Pointer[error] // of end
+	maria bool                  // the server is MariaDB
 }
 
 // openDump connects as a replica and asks for the log from pos on. skipTo is
@@ -55,7 +56,8 @@ func (s *settings) openDump(ctx context.Context, pos *position) (*dump, uint64, 
 }
 
 func (d *dump) start(pos *position) (skipTo uint64, err error) {
-	if err := d.session(); err != nil {
+	d.maria = pos.mode == byDomain
+	if err := d.session(pos); err != nil {
 		return 0, err
 	}
 	if err := d.sameServer(pos.server); err != nil {
@@ -67,20 +69,23 @@ func (d *dump) start(pos *position) (skipTo uint64, err error) {
 	if err := d.register(); err != nil {
 		return 0, err
 	}
-	if pos.mode == byGTID {
+	switch pos.mode {
+	case byGTID:
 		return 0, d.dumpGTID(pos.gtids)
+	case byDomain:
+		return 0, d.dumpFile("", 4, dumpFlagAnnotate)
 	}
 	from := pos.pos
 	if from >= d.s.maxPos { // the command has 32 bits for it
 		from, skipTo = 4, pos.pos
 	}
-	return skipTo, d.dumpFile(pos.file, uint32(from))
+	return skipTo, d.dumpFile(pos.file, uint32(from), 0)
 }
 
 // sameServer fails if the connection has reached another server than the one
 // that was asked whether it has what follows.
 func (d *dump) sameServer(want gtid.UUID) error {
-	res, err := d.conn.Execute("SELECT @@global.server_uuid")
+	res, err := d.conn.Execute("SELECT " + identityOf(d.maria))
 	if err != nil {
 		return err
 	}
@@ -97,15 +102,19 @@ func (d *dump) sameServer(want gtid.UUID) error {
 var errTwoServers = errors.New("the address leads to several servers, or was just moved to another one; it is tried again, but a proxy must lead all connections of this user to one server")
 
 // session tells the server what we can do, as a replica would.
-func (d *dump) session() error {
+func (d *dump) session(pos *position) error {
 	uuid := d.uuid()
 	beat := d.s.heartbeat.Nanoseconds()
-	for _, q := range []string{
+	list := []string{
 		"SET @master_binlog_checksum = @@global.binlog_checksum, @source_binlog_checksum = @@global.binlog_checksum",
 		fmt.Sprintf("SET @master_heartbeat_period = %d, @source_heartbeat_period = %d", beat, beat),
 		fmt.Sprintf("SET @slave_uuid = '%s', @replica_uuid = '%s'", uuid, uuid),
 		fmt.Sprintf("SET SESSION net_write_timeout = %d", d.s.netWrite),
-	} {
+	}
+	if d.maria {
+		list = append(list, mariaSession(pos))
+	}
+	for _, q := range list {
 		if _, err := d.conn.Execute(q); err != nil {
 			return err
 		}
@@ -138,6 +147,9 @@ func (d *dump) rival() error {
 		id, _ := res.GetInt(i, 0)
 		host, _ := res.GetString(i, 1)
 		uuid, _ := res.GetString(i, 4)
+		if d.maria { // which does not keep it
+			host, uuid, _ = strings.Cut(host, " ")
+		}
 		if uint32(id) == d.s.serverID && !strings.EqualFold(uuid, d.uuid()) {
 			return fmt.Errorf("%w: a replica on host %q (UUID %s) has it", errRival, host, uuid)
 		}
@@ -150,6 +162,9 @@ var errRival = errors.New("another replica is connected under our server id; set
 func (d *dump) register() error {
 	host, _ := os.Hostname()
 	host = host[:min(len(host), 60)]
+	if d.maria {
+		host = host[:min(len(host), 23)] + " " + d.uuid()
+	}
 	b := append(make([]byte, 4, 64), gomysql.COM_REGISTER_SLAVE)
 	b = binary.LittleEndian.AppendUint32(b, d.s.serverID)
 	b = append(append(b, byte(len(host))), host...)
@@ -170,10 +185,10 @@ func (d *dump) register() error {
 	return nil
 }
 
-func (d *dump) dumpFile(file string, pos uint32) error {
+func (d *dump) dumpFile(file string, pos uint32, flags uint16) error {
 	b := append(make([]byte, 4, 64), gomysql.COM_BINLOG_DUMP)
 	b = binary.LittleEndian.AppendUint32(b, pos)
-	b = append(b, 0, 0) // flags
+	b = binary.LittleEndian.AppendUint16(b, flags)
 	b = binary.LittleEndian.AppendUint32(b, d.s.serverID)
 	d.conn.ResetSequence()
 	return d.conn.WritePacket(append(b, file...))
@@ -191,7 +206,10 @@ func (d *dump) dumpGTID(set *gtid.Set) error {
 	return d.conn.WritePacket(append(b, data...))
 }
 
-const dumpFlagGTID = 4 // the set that follows counts
+const (
+	dumpFlagAnnotate = 2 // of MariaDB: events with statements come too
+	dumpFlagGTID     = 4 // the set that follows counts
+)
 
 // serverError reads an ERR packet.
 func serverError(b []byte) error {

@@ -65,7 +65,7 @@ func (q *sequencer) locate(h *binlog.Header) (uint64, error) {
 	if gap == 0 {
 		return end, nil
 	}
-	if q.pos.mode == byGTID && !q.tx.open {
+	if q.pos.mode.gtids() && !q.tx.open {
 		q.offset += uint64(gap)
 		return end + uint64(gap), nil
 	}
@@ -96,10 +96,12 @@ func (q *sequencer) artificial(h *binlog.Header, event []byte) error {
 		if h.Type == binlog.HeartbeatEvent { // its position has 32 bits
 			r.Pos = q.offset + uint64(uint32(r.Pos)-uint32(q.offset))
 		}
-		if q.pos.mode == byGTID && r.File == q.file && r.Pos > q.offset {
+		if q.pos.mode.gtids() && r.File == q.file && r.Pos > q.offset {
 			q.offset = r.Pos
 		}
 		q.advance()
+		return nil
+	case binlog.MariaGTIDListEvent, binlog.StartEncryptionEvent, binlog.BinlogCheckpointEvent:
 		return nil
 	}
 	if h.Ignorable() {
@@ -165,6 +167,13 @@ func (q *sequencer) outer(ctx context.Context, h *binlog.Header, event, body []b
 			return connect.Permanent(fmt.Errorf("the log has a transaction without a GTID at %s:%d, but the position counts in GTIDs; gtid_mode must stay ON", q.file, q.offset))
 		}
 		q.begin(g, h)
+	case binlog.MariaGTIDEvent:
+		if err := q.unfinished(); err != nil {
+			return err
+		}
+		if err := q.beginMaria(h, body); err != nil {
+			return err
+		}
 	case binlog.RotateEvent:
 		if err := q.unfinished(); err != nil {
 			return err
@@ -175,7 +184,7 @@ func (q *sequencer) outer(ctx context.Context, h *binlog.Header, event, body []b
 		}
 		q.rotate(r)
 		return nil
-	case binlog.PreviousGTIDsEvent, binlog.StopEvent:
+	case binlog.PreviousGTIDsEvent, binlog.StopEvent, binlog.MariaGTIDListEvent, binlog.BinlogCheckpointEvent, binlog.StartEncryptionEvent:
 		q.offset = end
 		if !q.tx.open {
 			q.advance()
@@ -242,7 +251,7 @@ func (q *sequencer) inside(ctx context.Context, h *binlog.Header, event, body []
 			err = q.deliverOpen(ctx, h)
 		}
 		done = true
-	case t == binlog.QueryEvent:
+	case t == binlog.QueryEvent, t == binlog.QueryCompressedEvent:
 		done, err = q.query(ctx, h, body)
 	case t == binlog.XAPrepareEvent:
 		var id binlog.XATransaction
@@ -252,6 +261,8 @@ func (q *sequencer) inside(ctx context.Context, h *binlog.Header, event, body []
 		done = true
 	case t == binlog.RowsQueryEvent:
 		q.rowsQuery(body)
+	case t == binlog.AnnotateRowsEvent:
+		q.annotated(body)
 	case t == binlog.IgnorableEvent, t == binlog.TransactionContext, t == binlog.ViewChangeEvent:
 	case t == binlog.IncidentEvent:
 		err = q.incident(body)
@@ -361,6 +372,9 @@ func (q *sequencer) target(ctx context.Context, m *binlog.TableMap, h *binlog.He
 	}
 	t := &target{name: tableName{m.Database, m.Name}}
 	t.captured = q.s.filter.table(t.name.db, t.name.table)
+	if t.captured && q.shapes.maria && isSequence(m) && !q.shapes.heardOf(t.name) {
+		t.captured = false
+	}
 	if t.captured && !q.shapes.stopped(t.name) {
 		if err := q.compile(ctx, t, m, h); err != nil {
 			return nil, err
@@ -390,6 +404,9 @@ func (q *sequencer) compile(ctx context.Context, t *target, m *binlog.TableMap, 
 		return nil
 	}
 	shape, err := m.Shape()
+	if err == nil && q.shapes.maria {
+		err = ambiguous(shape)
+	}
 	if err == nil {
 		t.plan, err = binlog.NewPlan(m, shape)
 	}

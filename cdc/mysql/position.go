@@ -18,7 +18,12 @@ type mode byte
 const (
 	byGTID mode = 1
 	byFile mode = 2
+	// byDomain is MariaDB's: the last GTID of each domain.
+	byDomain mode = 3
 )
+
+// gtids reports whether the server finds the position by GTIDs.
+func (m mode) gtids() bool { return m != byFile }
 
 // position is what a Position holds.
 type position struct {
@@ -30,6 +35,7 @@ type position struct {
 	file    string
 	pos     uint64 // in file, of the end of the last transaction
 	gtids   *gtid.Set
+	domains *gtid.Domains // not nil in the mode byDomain alone, where gtids is empty
 }
 
 const (
@@ -42,7 +48,7 @@ const (
 //
 //	format(1) mode(1) server(16) seq(8) ordinal(8) pos(8) #file file gtids
 //
-// Fixed numbers are little-endian.
+// Fixed numbers are little-endian. In the mode byDomain gtids are domains.
 func (p *position) append(dst []byte) []byte {
 	dst = append(dst, positionFormat, byte(p.mode))
 	dst = append(dst, p.server[:]...)
@@ -51,6 +57,9 @@ func (p *position) append(dst []byte) []byte {
 	dst = binary.LittleEndian.AppendUint64(dst, p.pos)
 	dst = binary.AppendUvarint(dst, uint64(len(p.file)))
 	dst = append(dst, p.file...)
+	if p.mode == byDomain {
+		return p.domains.AppendBinary(dst)
+	}
 	return p.gtids.AppendBinary(dst)
 }
 
@@ -61,7 +70,7 @@ var errPosition = errors.New("not a position of a MySQL source")
 
 func parsePosition(b offsets.Position) (position, error) {
 	var p position
-	if len(b) < fixedSize || b[0] != positionFormat || b[1] != byte(byGTID) && b[1] != byte(byFile) {
+	if len(b) < fixedSize || b[0] != positionFormat || b[1] < byte(byGTID) || b[1] > byte(byDomain) {
 		return p, errPosition
 	}
 	p.mode = mode(b[1])
@@ -75,18 +84,23 @@ func parsePosition(b offsets.Position) (position, error) {
 	}
 	rest := b[fixedSize+k:]
 	p.file, rest = string(rest[:n]), rest[n:]
-	set, rest, err := gtid.ParseBinary(rest)
+	var err error
+	if p.mode == byDomain {
+		p.gtids = new(gtid.Set)
+		p.domains, rest, err = gtid.ParseDomainsBinary(rest)
+	} else {
+		p.gtids, rest, err = gtid.ParseBinary(rest)
+	}
 	if err != nil || len(rest) > 0 {
 		return p, errPosition
 	}
-	p.gtids = set
 	return p, nil
 }
 
 func (p *position) String() string {
 	var b strings.Builder
-	if p.mode == byGTID {
-		fmt.Fprintf(&b, "GTIDs %s", p.gtids)
+	if p.mode.gtids() {
+		fmt.Fprintf(&b, "GTIDs %s", p.done())
 		if p.file != "" {
 			fmt.Fprintf(&b, " (%s:%d)", p.file, p.pos)
 		}
@@ -100,13 +114,25 @@ func (p *position) String() string {
 	return b.String()
 }
 
+// done returns the GTIDs of all transactions up to p, or the last ones, in the
+// server's syntax.
+func (p *position) done() string {
+	if p.mode == byDomain {
+		return p.domains.String()
+	}
+	return p.gtids.String()
+}
+
 // covers reports whether p is at or beyond head.
 func (p *position) covers(head *position) bool {
 	if p.mode != head.mode {
 		return false
 	}
-	if p.mode == byGTID {
+	switch p.mode {
+	case byGTID:
 		return head.gtids.SubsetOf(p.gtids)
+	case byDomain:
+		return head.domains.Within(p.domains)
 	}
 	return p.server == head.server && !before(p.file, p.pos, head.file, head.pos)
 }
@@ -164,7 +190,8 @@ func Fields(cfg connect.Config, pos offsets.Position) (in, at map[string]any) {
 
 // Anchor returns the GTIDs of all transactions up to a position of this
 // source, in the server's syntax, and the UUID of the server that it is of.
-// gtids is "" for a server without GTIDs. It depends on pos alone and may be
+// gtids is "" for a server without GTIDs, and for MariaDB, which has no
+// statement that waits until a transaction is visible. It depends on pos alone and may be
 // called beside Read.
 func (*Source) Anchor(pos offsets.Position) (gtids, serverUUID string) {
 	p, err := parsePosition(pos)

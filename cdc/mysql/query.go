@@ -18,12 +18,12 @@ var textBegin, textCommit = []byte("BEGIN"), []byte("COMMIT")
 
 // query handles a statement; done says that it ends its transaction.
 func (q *sequencer) query(ctx context.Context, h *binlog.Header, body []byte) (done bool, err error) {
-	s, err := binlog.ParseQuery(body)
+	s, err := binlog.ParseQueryEvent(h.Type, body)
 	if err != nil {
 		return false, err
 	}
 	if !q.tx.open { // servers before 5.7 without GTIDs
-		if q.pos.mode == byGTID {
+		if q.pos.mode.gtids() {
 			return false, fmt.Errorf("a statement comes without the GTID event of its transaction: %s", quote(string(s.Text)))
 		}
 		q.begin(binlog.GTID{}, h)
@@ -72,6 +72,9 @@ func (q *sequencer) statement(ctx context.Context, h *binlog.Header, s *binlog.Q
 	case word("XA ROLLBACK"):
 		q.xaRollback(strings.TrimSpace(text)[len("XA ROLLBACK"):])
 		return true, nil
+	}
+	if a := &q.tx.gtid.Maria; a.StartAlter || a.RollbackAlter {
+		return !q.tx.began, nil // the table is as it was until the ALTER is committed
 	}
 	return !q.tx.began, q.define(ctx, h, s, text)
 }
@@ -159,7 +162,7 @@ func (q *sequencer) define(ctx context.Context, h *binlog.Header, s *binlog.Quer
 
 // context returns what the statement's meaning depends on.
 func (q *sequencer) context(s *binlog.Query) ddl.Context {
-	c := ddl.Context{Database: string(s.Database), Version: q.shapes.version, LowerCaseNames: q.shapes.lowerCase,
+	c := ddl.Context{Database: string(s.Database), MariaDB: q.shapes.maria, Version: q.shapes.version, LowerCaseNames: q.shapes.lowerCase,
 		ServerCollation: q.shapes.serverColl, ImplicitTimestamps: !s.Status.ExplicitDefaultsTS}
 	if s.Status.HasSQLMode {
 		c.SQLMode = ddl.SQLModeFromBits(s.Status.SQLMode)
@@ -175,6 +178,9 @@ func (q *sequencer) context(s *binlog.Query) ddl.Context {
 	c.DatabaseCollation = c.ServerCollation
 	name(s.Status.CollationDatabase, &c.DatabaseCollation)
 	name(s.Status.CollationUTF8MB4, &c.UTF8MB4Collation)
+	if c.MariaDB {
+		c.UTF8MB4Collation, c.ImplicitTimestamps = "utf8mb4_general_ci", q.shapes.implicitTS
+	}
 	return c
 }
 
@@ -321,8 +327,11 @@ func (q *sequencer) unclear(tables []ddl.Name, s *binlog.Query, text string, cau
 	} else {
 		names = q.affected(s)
 	}
+	versioned := q.shapes.maria && versioning(text)
 	for _, n := range names {
-		if err := q.lose(n, reason); err != nil {
+		if versioned && q.s.filter.table(n.db, n.table) {
+			q.stop(n, reason+"; tables that keep the history of their rows are not supported: leave it out with table.exclude.list")
+		} else if err := q.lose(n, reason); err != nil {
 			return err
 		}
 	}

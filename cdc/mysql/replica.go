@@ -58,7 +58,7 @@ func (c *checker) oneServer(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		res, err := conn.Execute("SELECT @@global.server_uuid")
+		res, err := conn.Execute("SELECT " + c.facts.identity())
 		uuid := ""
 		if err == nil {
 			uuid, err = res.GetString(0, 0)

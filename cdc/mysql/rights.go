@@ -124,7 +124,7 @@ func (c *checker) grants(ctx context.Context) (err error) {
 		return err
 	}
 	for _, p := range []string{"REPLICATION SLAVE", "REPLICATION CLIENT"} {
-		if c.rights.has(p) || p == "REPLICATION CLIENT" && c.rights.has("SUPER") {
+		if c.rights.has(p) || p == "REPLICATION CLIENT" && (c.rights.has("SUPER") || c.rights.has("BINLOG MONITOR")) { // as MariaDB calls it
 			c.ok("the user has %s", p)
 			continue
 		}

@@ -289,7 +289,9 @@ func (q *sequencer) begin(g binlog.GTID, h *binlog.Header) {
 // end closes the transaction, at the end of the event just read: the position
 // moves (invariant 3), whether it was captured or not.
 func (q *sequencer) end() {
-	if g := &q.tx.gtid; g.GNO != 0 {
+	if g := &q.tx.gtid; q.pos.mode == byDomain {
+		q.pos.domains.Set(g.Last())
+	} else if g.GNO != 0 {
 		q.pos.gtids.Add(g.SID, g.Tag, g.GNO)
 		q.touched(g)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/towline/towline/cdc/gtid"
 	"github.com/towline/towline/connect"
+	"github.com/towline/towline/schema/catalog"
 )
 
 // facts are global variables of a server, by name. What it does not know is
@@ -19,7 +20,8 @@ type facts map[string]string
 var factNames = []string{"version", "version_comment", "server_uuid", "server_id", "log_bin", "binlog_format", "binlog_row_image",
 	"binlog_row_metadata", "binlog_rows_query_log_events", "gtid_mode", "enforce_gtid_consistency", "binlog_expire_logs_seconds",
 	"binlog_order_commits", "expire_logs_days", "binlog_transaction_compression", "lower_case_table_names", "character_set_server",
-	"collation_server", "binlog_checksum", "innodb_native_foreign_keys", "log_replica_updates", "log_slave_updates"}
+	"collation_server", "binlog_checksum", "innodb_native_foreign_keys", "log_replica_updates", "log_slave_updates",
+	"binlog_annotate_row_events", "gtid_strict_mode", "explicit_defaults_for_timestamp"}
 
 func readFacts(ctx context.Context, db *sql.DB) (facts, error) {
 	rows, err := db.QueryContext(ctx, "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('"+strings.Join(factNames, "','")+"')")
@@ -35,7 +37,36 @@ func readFacts(ctx context.Context, db *sql.DB) (facts, error) {
 		}
 		f[strings.ToLower(name)] = value
 	}
-	return f, rows.Err()
+	if err := errorsOr(rows.Err(), rows.Close()); err != nil || !f.mariaDB() {
+		return f, err
+	}
+	var identity string
+	err = db.QueryRowContext(ctx, "SELECT "+catalog.MariaDBIdentity).Scan(&identity)
+	f["server_uuid"] = identity
+	return f, err
+}
+
+// identity is an expression for what a connection must have reached.
+func (f facts) identity() string { return identityOf(f.mariaDB()) }
+
+func identityOf(maria bool) string {
+	if maria {
+		return catalog.MariaDBIdentity
+	}
+	return "@@global.server_uuid"
+}
+
+func (f facts) mariaDB() bool { return catalog.IsMariaDB(f["version"]) }
+
+// mode returns the scheme of positions that the server's log allows.
+func (f facts) mode() mode {
+	switch {
+	case f.mariaDB():
+		return byDomain
+	case f.gtidMode():
+		return byGTID
+	}
+	return byFile
 }
 
 func (f facts) is(name, value string) bool { return strings.EqualFold(f[name], value) }
@@ -47,8 +78,8 @@ func (f facts) gtidMode() bool { return f.is("gtid_mode", "ON") }
 // refuse returns why the server's log cannot be followed at all.
 func (f facts) refuse() error {
 	switch {
-	case strings.Contains(strings.ToLower(f["version"]+f["version_comment"]), "mariadb"):
-		return fmt.Errorf("the server is MariaDB %s, whose log is not the same; only MySQL and servers made from it are supported", f["version"])
+	case f.mariaDB() && f["binlog_row_metadata"] == "":
+		return fmt.Errorf("the server is MariaDB %s; only MariaDB 10.5 and later are supported", f["version"])
 	case !f.is("log_bin", "ON"):
 		return fmt.Errorf("the server writes no binary log (log_bin is OFF); start it with --log-bin")
 	case f["binlog_format"] != "" && !f.is("binlog_format", "ROW"):
@@ -124,8 +155,12 @@ func readSet(ctx context.Context, db *sql.DB, variable string) (*gtid.Set, error
 func head(ctx context.Context, db *sql.DB, m mode, server gtid.UUID) (position, error) {
 	p := position{mode: m, server: server, gtids: new(gtid.Set)}
 	var err error
-	if m == byGTID {
+	switch m {
+	case byGTID:
 		p.gtids, err = readSet(ctx, db, "gtid_executed")
+		return p, err
+	case byDomain:
+		p.domains, err = readDomains(ctx, db)
 		return p, err
 	}
 	p.file, p.pos, err = logEnd(ctx, db)
@@ -142,7 +177,14 @@ func resumable(ctx context.Context, db *sql.DB, f facts, pos *position, counts *
 	if err != nil {
 		return nil, err
 	}
-	if pos.mode == byFile {
+	if f.mariaDB() != (pos.mode == byDomain) {
+		return nil, connect.Permanent(fmt.Errorf("the saved position %s is not one of this server, which is %s %s; connect to the server that it is of, or take a new snapshot",
+			pos, f["version_comment"], f["version"]))
+	}
+	switch pos.mode {
+	case byDomain:
+		return nil, resumableMaria(ctx, db, pos, server)
+	case byFile:
 		if server != pos.server {
 			return nil, fmt.Errorf("%w: this is server %s, but the saved position %s:%d is of server %s, and files and positions mean nothing on another server; "+
 				"connect to that server, or take a new snapshot (with gtid_mode=ON a change of servers needs none)", connect.ErrPositionLost, gtid.FormatUUID(server), pos.file, pos.pos, gtid.FormatUUID(pos.server))

@@ -49,6 +49,8 @@ type shapes struct {
 
 	version     int    // of the server that wrote the log
 	versionText string // likewise
+	maria       bool   // likewise
+	implicitTS  bool   // explicit_defaults_for_timestamp is OFF; MariaDB's log does not tell
 	lowerCase   bool
 	full        bool // binlog_row_metadata is FULL, as far as known
 	engine      string
@@ -60,8 +62,9 @@ func newShapes(s *settings, f facts, report func(n tableName, reason string)) *s
 		filter: s.filter, defs: map[tableName]*ddl.Def{}, databases: map[string]ddl.Database{},
 		halted: map[tableName]string{}, lost: map[tableName]string{}, views: map[tableName]*view{}, report: report,
 		xa: undecided{byKey: map[string]*prepared{}}, temps: temporaries{},
-		touch:     touches{byTable: map[tableName]*touched{}},
-		lowerCase: f["lower_case_table_names"] == "1", full: f.is("binlog_row_metadata", "FULL"), serverColl: f["collation_server"],
+		touch:      touches{byTable: map[tableName]*touched{}},
+		implicitTS: f.is("explicit_defaults_for_timestamp", "OFF"),
+		lowerCase:  f["lower_case_table_names"] == "1", full: f.is("binlog_row_metadata", "FULL"), serverColl: f["collation_server"],
 	}
 }
 
@@ -84,11 +87,20 @@ func (s *shapes) table(n tableName) *schema.Table {
 
 func (s *shapes) stopped(n tableName) bool { _, ok := s.halted[n]; return ok }
 
+// heardOf reports whether there is or was a table of that name.
+func (s *shapes) heardOf(n tableName) bool {
+	_, lost := s.lost[n]
+	return lost || s.defs[n] != nil || s.stopped(n)
+}
+
 // stop notes that a table is not followed any more, and returns the entry that
 // keeps it; ok is false if that is so already.
 func (s *shapes) stop(n tableName, reason string) (e offsets.Entry, ok bool) {
 	if s.stopped(n) {
 		return e, false
+	}
+	if s.maria {
+		reason = mariaWords(reason)
 	}
 	s.halted[n] = reason
 	s.report(n, reason)
@@ -117,7 +129,7 @@ func (s *shapes) setVersion(text string) {
 	if text == s.versionText {
 		return
 	}
-	s.versionText, s.version = text, 0
+	s.versionText, s.version, s.maria = text, 0, catalog.IsMariaDB(text)
 	parts := strings.SplitN(text, ".", 3)
 	for i := range 3 {
 		n := 0

@@ -168,10 +168,7 @@ func (s *Source) first(ctx context.Context, db *sql.DB, f facts, sh *shapes) (po
 	if err != nil {
 		return position{}, nil, err
 	}
-	m := byFile
-	if f.gtidMode() {
-		m = byGTID
-	}
+	m := f.mode()
 	var pos position
 	err = sh.seed(ctx, db, func() (err error) {
 		pos, err = head(ctx, db, m, server)
@@ -410,6 +407,9 @@ func (s *Source) fail(r *run, j *job) error {
 		}
 		from[f.table] = f.record
 		reason := fmt.Sprintf("its rows cannot be read: %v; mend the cause, then take a new snapshot of the table", f.err)
+		if s.mode == byDomain {
+			reason = mariaWords(reason)
+		}
 		s.state = append(s.state, stopEntry(f.table, reason))
 		r.stops.put(stopOrder{table: f.table, reason: reason})
 		s.halted(f.table, reason)

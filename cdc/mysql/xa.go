@@ -389,7 +389,7 @@ func (p *prepared) loadHead(b []byte) error {
 // preparedNow returns how many XA transactions the server has that are
 // prepared; ok is false if the user may not ask.
 func preparedNow(ctx context.Context, db *sql.DB) (n int, ok bool, err error) {
-	rows, err := db.QueryContext(ctx, "XA RECOVER CONVERT XID")
+	rows, err := db.QueryContext(ctx, "XA RECOVER")
 	if c, _ := code(err); c != 0 {
 		return 0, false, nil
 	}

@@ -101,3 +101,13 @@ func TestKilledWithPartitions(t *testing.T) {
 	stop()
 	r.settle()
 }
+
+// MariaDB as the source, with all that its log has of its own.
+func TestKilledOnMariaDB(t *testing.T) {
+	r := newRig(t, options{rows: 5000, sourceFlags: []mysqltest.Option{mysqltest.MariaDB(), mysqltest.Flags("--log-bin-compress=ON", "--binlog-row-metadata=MINIMAL")},
+		load: workload.Options{Writers: 3, DDL: true, Truncate: true, Keyless: true, Big: 3000, Collation: "utf8mb4_general_ci", Pause: 2 * time.Millisecond}})
+	stop := r.writing()
+	r.killing(kills(t, 8))
+	stop()
+	r.settle()
+}

@@ -12,6 +12,7 @@
 package workload
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -42,6 +43,8 @@ type Options struct {
 	// Light is how many more sessions make small transactions, Rate how many
 	// those are to be in a second, all together; 0: as many as it can.
 	Light, Rate int
+	// Collation of a key of text; default utf8mb4_0900_ai_ci.
+	Collation string
 	// Pause is how long each writer rests between transactions.
 	Pause time.Duration
 }
@@ -113,7 +116,7 @@ func (w *Workload) Create(ctx context.Context, rows int) error {
 		"CREATE TABLE " + w.t("accounts") + " (id BIGINT AUTO_INCREMENT PRIMARY KEY, owner VARCHAR(80) NOT NULL, balance DECIMAL(14,2) NOT NULL DEFAULT 0, note TEXT, changed TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6) ON UPDATE CURRENT_TIMESTAMP(6))",
 		"CREATE TABLE " + w.t("entries") + " (account BIGINT NOT NULL, no INT NOT NULL, amount DECIMAL(14,2) NOT NULL, doc JSON, PRIMARY KEY (account, no))",
 		"CREATE TABLE " + w.t("seats") + " (id INT PRIMARY KEY, seat INT NOT NULL, who VARCHAR(40), UNIQUE KEY seat (seat))",
-		"CREATE TABLE " + w.t("words") + " (word VARCHAR(60) COLLATE utf8mb4_0900_ai_ci PRIMARY KEY, n INT UNSIGNED NOT NULL)",
+		"CREATE TABLE " + w.t("words") + " (word VARCHAR(60) COLLATE " + cmp.Or(w.opt.Collation, "utf8mb4_0900_ai_ci") + " PRIMARY KEY, n INT UNSIGNED NOT NULL)",
 		"CREATE TABLE " + w.t("wide") + " (id BINARY(8) PRIMARY KEY, " + wideColumns + ")",
 		"CREATE TABLE " + w.t("empty") + " (id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY, a INT, b VARCHAR(10))",
 		"CREATE TABLE " + w.t(oddName) + " (`key` INT, `a.b` VARCHAR(20), `с``ё` INT, `select` INT, PRIMARY KEY (`select`, `key`))",
@@ -159,7 +162,7 @@ func (w *Workload) fill(ctx context.Context, rows int) error {
 		if err != nil {
 			return err
 		}
-		_, err = conn.ExecContext(ctx, "SET SESSION cte_max_recursion_depth = 100000000")
+		_, err = conn.ExecContext(ctx, "SET SESSION /*!80000 cte_max_recursion_depth*/ /*M! max_recursive_iterations*/ = 100000000")
 		if err == nil {
 			_, err = conn.ExecContext(ctx, s)
 		}
