@@ -399,7 +399,13 @@ func (w *weaver) see(r *connect.Record) bool {
 		}
 		return true
 	case connect.OpTruncate:
-		keep := !t.stopped && !w.superseded(t, r)
+		keep := !t.stopped
+		if keep && w.superseded(t, r) {
+			// A copy makes up for rows that are gone, but not for the table.
+			if keep = r.Flags&connect.Dropped != 0 && !t.stopped; keep {
+				w.restart(t)
+			}
+		}
 		if keep {
 			w.discardAll(t)
 		} else {

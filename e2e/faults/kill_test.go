@@ -39,6 +39,25 @@ func (r *rig) killing(times int) {
 	r.start()
 }
 
+// killingWhile kills and starts the program until f is done.
+func (r *rig) killingWhile(f func() error) {
+	r.t.Helper()
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	for {
+		r.killing(1)
+		select {
+		case err := <-done:
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			return
+		default:
+			r.proc.Kill()
+		}
+	}
+}
+
 func TestKilledAllTheTime(t *testing.T) {
 	r := newRig(t, options{rows: 20000, load: workload.Options{Writers: 3, Keyless: false, Types: true, Big: 3000, Pause: 2 * time.Millisecond}})
 	stop := r.writing()

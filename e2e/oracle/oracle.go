@@ -163,7 +163,12 @@ func expr(c column) string {
 func allCols(cols []column) string {
 	var e []string
 	for _, c := range cols {
-		e = append(e, "IFNULL(HEX("+quote(c.name)+"), '-')")
+		x := expr(c)
+		switch c.typ {
+		case "float", "double", "decimal":
+			x = "CONCAT(" + x + ")" // HEX of a number rounds it
+		}
+		e = append(e, "IFNULL(HEX("+x+"), '-')")
 	}
 	return strings.Join(e, ", ")
 }

@@ -266,3 +266,48 @@ func randomClauses(rnd *rand.Rand) string {
 	}
 	return strings.Join(clauses, ", ")
 }
+
+// A table that cannot take the rows is made anew where it has none, and only
+// where the target is to follow in all.
+func TestOnlyTablesWithoutRowsAreMadeAnew(t *testing.T) {
+	for _, c := range []struct {
+		mode, rows string
+		anew       bool
+	}{{"full", "", true}, {"full", "INSERT INTO t VALUES (1, 1)", false}, {"basic", "", false}} {
+		f := newFollower(t, "schema.evolution", c.mode)
+		f.create("a INT PRIMARY KEY, b INT")
+		f.exec("USE " + f.dst + "; " + c.rows)
+		f.exec("USE " + f.src)
+		f.exec("DROP TABLE t; CREATE TABLE t (b INT PRIMARY KEY, c INT)")
+		f.read()
+		err := f.feed.try(f.sink, connect.Record{Op: connect.OpSchema, Table: f.table})
+		if c.anew != (err == nil) || err != nil && !connect.IsPermanent(err) {
+			t.Errorf("%+v: %v", c, err)
+		}
+		if anew := f.shapeText(f.dst) == f.shapeText(f.src); anew != c.anew {
+			t.Errorf("%+v: made anew: %v", c, anew)
+		}
+		_ = f.sink.Close()
+	}
+}
+
+// A column that comes back must not bring the values of the one that was kept.
+func TestColumnsThatWereKeptAreNotTakenForNewOnes(t *testing.T) {
+	f := newFollower(t)
+	f.create("a INT PRIMARY KEY, b INT")
+	f.feed.write(t, f.sink, insert(f.table, 1, 5))
+	var r connect.Record
+	for _, stmt := range []string{"ALTER TABLE t DROP COLUMN b", "ALTER TABLE t ADD COLUMN b INT"} {
+		var ok bool
+		if r, ok = f.alter(stmt); !ok {
+			t.Fatal(stmt)
+		}
+		err := f.feed.try(f.sink, r)
+		if strings.Contains(stmt, "ADD") != (connect.IsPermanent(err) && strings.Contains(err.Error(), "DROP COLUMN `b`")) {
+			t.Errorf("%s: %v", stmt, err)
+		}
+	}
+	f.exec("ALTER TABLE " + f.dst + ".t DROP COLUMN b")
+	f.feed.write(t, f.sink, r)
+	expect(t, f.srv, "SELECT a, b FROM "+f.dst+".t", "1,NULL")
+}

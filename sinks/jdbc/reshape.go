@@ -25,6 +25,35 @@ func (s *Sink) reshape(ctx context.Context, i int, r *connect.Record) error {
 		}
 	}
 	_, err = s.routeFor(ctx, i, r)
+	if connect.IsPermanent(err) && serverError(err) == nil && s.set.evolution == evolveFull {
+		return s.remake(ctx, i, r, err)
+	}
+	return err
+}
+
+// remake drops a table that cannot take the rows of its source, which is no
+// loss where it has no rows, and makes it anew. A table is so that was made
+// for a shape of which the source, killed before it had saved it, knows no
+// more.
+func (s *Sink) remake(ctx context.Context, i int, r *connect.Record, cause error) error {
+	n, err := s.set.format.name(r.Topic, r.Table, s.set.database)
+	if err != nil {
+		return cause
+	}
+	if err := s.commitAhead(ctx, i); err != nil {
+		return err
+	}
+	var one int
+	err = s.main.conn.QueryRowContext(ctx, "SELECT 1 FROM "+n.quoted()+" LIMIT 1").Scan(&one)
+	if !errors.Is(err, sql.ErrNoRows) {
+		return cause
+	}
+	if err := s.catalogue.drop(ctx, n); err != nil {
+		return fmt.Errorf("drop table %s: %w", n, err)
+	}
+	s.forget()
+	s.env.Logger.Warn("a table without rows is made anew", "table", n.String(), "source", r.Table.String(), "reason", cause)
+	_, err = s.routeFor(ctx, i, r)
 	return err
 }
 
@@ -104,8 +133,8 @@ func (s *Sink) follow(ctx context.Context, i int, r *connect.Record, c *change) 
 		return err
 	}
 	done, err := s.catalogue.follow(ctx, n, c, r)
+	s.forget() // what was found out about the table may hold no more
 	if done != "" {
-		s.forget()
 		s.env.Logger.Info("table has followed the source", "table", n.String(), "statement", done)
 	}
 	return err
