@@ -101,13 +101,21 @@ func (l *Log) Atomic() bool { return true }
 func (l *Log) enter() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if err := l.refusal(); err != nil {
+		return err
+	}
+	l.calls.Add(1)
+	return nil
+}
+
+// refusal returns why no call may begin. Call with mu.
+func (l *Log) refusal() error {
 	if l.closed {
 		return ErrClosed
 	}
 	if err := l.failure.Load(); err != nil {
 		return *err
 	}
-	l.calls.Add(1)
 	return nil
 }
 
@@ -248,14 +256,14 @@ func (l *Log) Topics(ctx context.Context) (map[string]int32, error) {
 }
 
 // Bounds returns the offset of the first message there is and the offset that
-// follows the last durable one.
+// follows the last durable one. It is asked of thousands of partitions at once,
+// for how far a sink is behind.
 func (l *Log) Bounds(ctx context.Context, name string, index int32) (first, end int64, err error) {
-	if err := l.enter(); err != nil {
-		return 0, 0, fmt.Errorf("pebblelog: bounds: %w", err)
-	}
-	defer l.leave()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if err := l.refusal(); err != nil {
+		return 0, 0, fmt.Errorf("pebblelog: bounds: %w", err)
+	}
 	p, err := l.lookupLocked(name, index)
 	if err != nil {
 		return 0, 0, fmt.Errorf("pebblelog: bounds: %w", err)

@@ -83,7 +83,7 @@ func (c *taskCollector) Collect(ch chan<- prometheus.Metric) {
 		show(ch, c.capacity, prometheus.GaugeValue, s, float64(size))
 		c.stages(s, ch)
 		if !s.conn.IsSource() && c.w.Log() != nil {
-			show(ch, c.behind, prometheus.GaugeValue, s, float64(c.w.connectorStatus(ctx, s).LagMessages))
+			show(ch, c.behind, prometheus.GaugeValue, s, float64(unread(ctx, c.w.Log(), s.prog.done())))
 		}
 	}
 }

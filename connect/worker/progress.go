@@ -96,6 +96,13 @@ func (p *progress) snapshot() (pos offsets.Position, marks map[partition]offsets
 	return append(offsets.Position(nil), p.pos...), maps.Clone(p.marks), maps.Clone(p.tables)
 }
 
+// done returns a copy of how far a sink has got.
+func (p *progress) done() map[partition]offsets.Mark {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.marks)
+}
+
 // lastTime returns the commit time of the last record that is through.
 func (p *progress) lastTime() time.Time {
 	p.mu.Lock()

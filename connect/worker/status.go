@@ -81,15 +81,21 @@ func (w *Worker) connectorStatus(ctx context.Context, s *supervisor) ConnectorSt
 		slices.SortFunc(c.Tables, func(a, b connect.TableStatus) int { return cmpString(a.Table, b.Table) })
 		return c
 	}
-	for p, m := range marks {
-		if _, end, err := w.Log().Bounds(ctx, p.topic, p.num); err == nil {
-			c.LagMessages += max(0, end-m.Offset)
-		}
-	}
+	c.LagMessages = unread(ctx, w.Log(), marks)
 	if last := s.prog.lastTime(); c.LagMessages > 0 && !last.IsZero() {
 		c.LagSeconds = time.Since(last).Seconds()
 	}
 	return c
+}
+
+// unread returns how many messages log has from marks on.
+func unread(ctx context.Context, log connect.Log, marks map[partition]offsets.Mark) (n int64) {
+	for p, m := range marks {
+		if _, end, err := log.Bounds(ctx, p.topic, p.num); err == nil {
+			n += max(0, end-m.Offset)
+		}
+	}
+	return n
 }
 
 func cmpString(a, b string) int {
