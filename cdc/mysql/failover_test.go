@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -223,4 +224,48 @@ func TestAddressMoves(t *testing.T) {
 	s = r.open(t, last.pos, last.state)
 	until(t, s, tp)
 	diff(t, tp.texts(), []string{"c x (1) end"})
+}
+
+// A server that is gone without a word is found by its silence, and one that
+// ends the connection of a reader that takes nothing has it back from where it
+// was.
+func TestSilence(t *testing.T) {
+	r := newRig(t, mysqltest.Shared(t))
+	r.exec(t, "CREATE TABLE x (id INT PRIMARY KEY AUTO_INCREMENT, v VARCHAR(1000))")
+	p := r.srv.Proxy(t)
+	r.values[optHost], r.values[optPort] = p.Host(), fmt.Sprint(p.Port())
+	r.values[optLogHeartbeat], r.values[optNetWrite] = "100", "1"
+	s := r.open(t, nil, nil)
+	tp := newTape(nil)
+	until(t, s, tp)
+	// Nobody reads, and more is written than all buffers hold: the server waits
+	// for a second and gives up. Then, or without it, all is to come.
+	r.exec(t, "SET cte_max_recursion_depth = 100000; INSERT INTO x (v) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT REPEAT('v', 1000) FROM n")
+	time.Sleep(2500 * time.Millisecond)
+	last := tp.stops[len(tp.stops)-1]
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for err := untilErr(ctx, s, tp); err != nil; err = untilErr(ctx, s, tp) {
+		if connect.IsPermanent(err) || ctx.Err() != nil {
+			t.Fatal(err)
+		}
+		t.Logf("after %d records: %v", len(tp.records), err)
+		s.Close()
+		last = tp.stops[len(tp.stops)-1]
+		tp.records = tp.records[:last.records]
+		s = r.open(t, last.pos, last.state)
+	}
+	if n := len(tp.records); n != 20000 || tp.records[n-1].seq != 20000 {
+		t.Fatalf("%d records", n)
+	}
+	p.Freeze()
+	defer p.Thaw()
+	var err error
+	for err == nil {
+		var b connect.Batch
+		err = s.Read(ctx, &b)
+	}
+	if connect.IsPermanent(err) || !strings.Contains(err.Error(), "silent for too long") {
+		t.Fatal(err)
+	}
 }
