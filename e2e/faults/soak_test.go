@@ -56,8 +56,9 @@ func TestSoak(t *testing.T) {
 	server := httptest.NewServer(hook)
 	defer server.Close()
 	var proxy *mysqltest.Proxy
-	r := newRig(t, options{rows: 2000, load: workload.Options{Writers: 4, Keyless: true, Types: true, DDL: true, Truncate: true, Big: 3000,
+	r := newRig(t, options{rows: 2000, load: workload.Options{Writers: 4, Keyless: true, Types: true, DDL: true, Truncate: true, Reshape: true, Big: 3000,
 		XA: true, JSON: true, Compression: true, Light: 8, Rate: soakRate(t), Pause: 5 * time.Millisecond},
+		sink:       map[string]string{"schema.evolution": "full"},
 		sourceAddr: func(r *rig) (string, int) { proxy = r.source.Proxy(t); return proxy.Host(), proxy.Port() }})
 	r.proc.Args = append(r.proc.Args, r.file("hook", map[string]string{"connector.class": "webhook", "topics.regex": `w\.work\.docs`,
 		"http.url": server.URL, "retry.max.attempts": "0", "errors.retry.delay.max.ms": "1000"}))
@@ -103,7 +104,7 @@ func (r *rig) soak(d time.Duration) {
 	}
 	stop()
 	n := committed(r.t, r.source) - before
-	r.t.Logf("%d kills; %d transactions in the source's log, %.0f a second", kills, n, float64(n)/time.Since(began).Seconds())
+	r.t.Logf("%d kills, %d statements of DDL; %d transactions in the source's log, %.0f a second", kills, r.load.Altered(), n, float64(n)/time.Since(began).Seconds())
 }
 
 // committed counts the transactions of a server's log by their GTIDs.

@@ -34,6 +34,7 @@ type Options struct {
 	Types    bool // also write to a table of all types
 	DDL      bool // also change tables' shapes, truncate, drop and make tables
 	Truncate bool // also truncate
+	Reshape  bool // DDL also takes columns and tables away, renames them, and changes keys
 	Big      int  // rows of an occasional large transaction; 0: none
 	// XA makes some transactions XA transactions, with any outcome, at once or
 	// later; see Finish. JSON changes documents, in most sessions so that the
@@ -56,11 +57,11 @@ type Workload struct {
 	opt  Options
 	rows int // of each table at first
 
-	done    atomic.Int64
-	failed  atomic.Int64
-	serial  atomic.Int64
-	ddl     sync.Mutex // of altered
-	altered int
+	done   atomic.Int64
+	failed atomic.Int64
+	serial atomic.Int64
+	ddl    sync.Mutex // of shapes
+	shapes shapes
 
 	mu       sync.Mutex
 	prepared []string // XA transactions that wait for their outcome
@@ -231,7 +232,11 @@ func (w *Workload) once(ctx context.Context, s *sessions, r *rand.Rand) error {
 	// What was begun is finished: a statement whose client has gone may still be
 	// committed, at a time when others already compare.
 	ctx = context.WithoutCancel(ctx)
-	if w.opt.DDL && r.IntN(150) == 0 {
+	seldom := 150
+	if w.opt.Reshape {
+		seldom = 40
+	}
+	if w.opt.DDL && r.IntN(seldom) == 0 {
 		return w.count(w.alter(ctx, r), 1)
 	}
 	return w.count(s.with(ctx, func(ctx context.Context, conn *sql.Conn) error {
