@@ -242,6 +242,47 @@ func TestTruncateShutsTheWindows(t *testing.T) {
 	}
 }
 
+// The copy of a table without a key makes up for a TRUNCATE before it, but not
+// for a DROP: that goes on to the targets, and the copy begins anew.
+func TestDroppedTablesWithoutAKeyAreToldOf(t *testing.T) {
+	for flags, want := range map[connect.Flags]int{0: 0, connect.Dropped: 1} {
+		a := simShape("bag", false, 0)
+		k := newScript(t, Config{}, a)
+		k.deliver(k.job(), 1, 2)
+		out := k.stream(connect.Record{Op: connect.OpTruncate, Flags: flags, Table: a})
+		if len(out.Records) != want || k.status("bag") != "false false" {
+			t.Errorf("flags %d: %+v, %s", flags, out.Records, k.status("bag"))
+		}
+	}
+}
+
+// Sinks are told with a shape what they have of the table: all, less than that
+// since it is being copied, or nothing that is sure since that begins anew.
+func TestShapesTellHowSureTheRowsAre(t *testing.T) {
+	for _, c := range []struct {
+		mode   Mode
+		flags  connect.Flags
+		next   *schema.Table
+		copied bool
+		want   connect.Flags
+	}{
+		{Initial, 0, simShape("a", true, 1), true, 0},
+		{Initial, 0, simShape("a", true, 1), false, connect.Unsettled},
+		{Initial, connect.Reread, simShape("a", true, 1), true, connect.Reread},
+		{Initial, 0, simShape("a", false, 1), false, connect.Reread},
+		{NoData, connect.Reread, simShape("a", true, 1), true, 0},
+	} {
+		k := newScript(t, Config{Mode: c.mode}, simShape("a", true, 0))
+		if c.copied {
+			k.w.tables[tableName{"sim", "a"}].status = done
+		}
+		out := k.stream(connect.Record{Op: connect.OpSchema, Flags: c.flags, Table: c.next})
+		if len(out.Records) != 1 || out.Records[0].Flags&(connect.Reread|connect.Unsettled) != c.want {
+			t.Errorf("%+v: %+v", c, out.Records)
+		}
+	}
+}
+
 // Nobody is to wait for the copy of a table that was dropped meanwhile; should
 // it come back its copy is waited for again.
 func TestDroppedTablesAreNotWaitedFor(t *testing.T) {
