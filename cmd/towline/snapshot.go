@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -32,16 +31,16 @@ An EXPR is an expression that matches the whole of database.table: 'shop\.orders
 
 // snapshotFlags are what the command line says.
 type snapshotFlags struct {
-	addr, dir, connector string
-	where                []string
+	client
+	connector string
+	where     []string
 }
 
 func snapshotCommand(ctx context.Context, args []string, out, errOut io.Writer) error {
 	verbs := map[string]string{"start": "execute-snapshot", "stop": "stop-snapshot", "pause": "pause-snapshot", "resume": "resume-snapshot", "status": ""}
 	fs := flag.NewFlagSet("towline snapshot", flag.ContinueOnError)
 	var f snapshotFlags
-	fs.StringVar(&f.addr, "address", "", "`address` of the running one; else it is found by its data folder")
-	fs.StringVar(&f.dir, "data-dir", "towline-data", "data `folder` of the running one")
+	f.flags(fs)
 	fs.StringVar(&f.connector, "connector", "", "`name` of the source, if there are several")
 	fs.Func("where", "`EXPR=CONDITION`: of the tables that EXPR matches copy only rows for which an SQL condition holds (start; may be repeated)", func(s string) error {
 		f.where = append(f.where, s)
@@ -61,9 +60,6 @@ func snapshotCommand(ctx context.Context, args []string, out, errOut io.Writer) 
 	kind, ok := verbs[rest[0]]
 	if !ok {
 		return usageError{fmt.Sprintf("there is no snapshot %q\n\n%s", rest[0], snapshotUsage)}
-	}
-	if f.addr, err = runningAddress(f.addr, f.dir); err != nil {
-		return err
 	}
 	if kind == "" {
 		return copiesStatus(ctx, f, rest[1:], out)
@@ -118,26 +114,20 @@ func send(ctx context.Context, f snapshotFlags, s connect.Signal) ([]string, err
 	if err != nil {
 		return nil, err
 	}
-	u := url.URL{Scheme: "http", Host: f.addr, Path: "/v1/signals", RawQuery: url.Values{"connector": {f.connector}}.Encode()}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(body))
-	if err != nil {
-		return nil, usageError{err.Error()}
+	path := "/v1/signals?" + url.Values{"connector": {f.connector}}.Encode()
+	b, err := f.ask(ctx, http.MethodPost, path, body)
+	var refused usageError
+	if errors.As(err, &refused) { // not by its form: the running one cannot do it
+		return nil, errors.New(refused.text)
 	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return nil, envError{fmt.Errorf("towline does not answer: %w", err)}
+		return nil, err
 	}
-	defer resp.Body.Close()
 	var answer struct {
-		Did     []string `json:"did"`
-		Message string   `json:"message"`
+		Did []string `json:"did"`
 	}
-	if err := json.NewDecoder(io.LimitReader(resp.Body, 16<<20)).Decode(&answer); err != nil {
-		return nil, fmt.Errorf("%s answers %s: %w", u.Host, resp.Status, err)
-	}
-	if resp.StatusCode != http.StatusOK {
-		return nil, errors.New(answer.Message)
+	if err := json.Unmarshal(b, &answer); err != nil {
+		return nil, fmt.Errorf("the answer is not that to a signal: %w", err)
 	}
 	return answer.Did, nil
 }
@@ -147,13 +137,9 @@ func copiesStatus(ctx context.Context, f snapshotFlags, tables []string, out io.
 	if len(tables) > 0 {
 		return usageError{"snapshot status shows all tables; leave the expressions out"}
 	}
-	body, err := get(ctx, (&url.URL{Scheme: "http", Host: f.addr, Path: "/v1/status"}).String())
-	if err != nil {
-		return err
-	}
 	var st worker.Status
-	if err := json.Unmarshal(body, &st); err != nil {
-		return fmt.Errorf("the answer of %s is not a status: %w", f.addr, err)
+	if _, err := f.into(ctx, "/v1/status", &st); err != nil {
+		return err
 	}
 	tw := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "TABLE\tSTATE\tROWS\tOF ABOUT\tSTARTED\tENDED\tENDS IN\tREASON")

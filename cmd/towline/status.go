@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"text/tabwriter"
 	"time"
@@ -18,33 +16,26 @@ import (
 
 func statusCommand(ctx context.Context, args []string, out, errOut io.Writer) error {
 	fs := flag.NewFlagSet("towline status", flag.ContinueOnError)
-	addr := fs.String("address", "", "`address` of the running one; else it is found by its data folder")
-	dir := fs.String("data-dir", "towline-data", "data `folder` of the running one")
+	var c client
+	c.flags(fs)
+	fs.BoolVar(&c.json, "json", false, "print JSON")
 	wait := fs.Bool("wait", false, "wait until all that the sources had committed when asked has arrived")
 	timeout := fs.Duration("timeout", time.Hour, "the longest wait")
-	asJSON := fs.Bool("json", false, "print JSON")
 	if rest, err := parse(fs, args, errOut); err != nil {
 		return err
 	} else if len(rest) > 0 {
 		return usageError{fmt.Sprintf("status takes no argument %q", rest[0])}
 	}
-	where, err := runningAddress(*addr, *dir)
-	if err != nil {
-		return err
-	}
-	u := url.URL{Scheme: "http", Host: where, Path: "/v1/status"}
+	path := "/v1/status"
 	if *wait {
-		u.RawQuery = url.Values{"wait": {timeout.String()}}.Encode()
-	}
-	body, err := get(ctx, u.String())
-	if err != nil {
-		return err
+		path += "?" + url.Values{"wait": {timeout.String()}}.Encode()
 	}
 	var st worker.Status
-	if err := json.Unmarshal(body, &st); err != nil {
-		return fmt.Errorf("the answer of %s is not a status: %w", where, err)
+	body, err := c.into(ctx, path, &st)
+	if err != nil {
+		return err
 	}
-	if *asJSON {
+	if c.json {
 		_, err = out.Write(body)
 	} else {
 		err = printStatus(out, &st, *wait)
@@ -76,30 +67,6 @@ func incomplete(st *worker.Status) error {
 		return nil
 	}
 	return fmt.Errorf("not all can arrive:\n%w", errors.Join(errs...))
-}
-
-func get(ctx context.Context, u string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
-	if err != nil {
-		return nil, usageError{err.Error()}
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, envError{fmt.Errorf("towline does not answer: %w", err)}
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
-	if err != nil {
-		return nil, err
-	}
-	if resp.StatusCode != http.StatusOK {
-		var e struct{ Message string }
-		if json.Unmarshal(body, &e) == nil && e.Message != "" {
-			return nil, fmt.Errorf("%s", e.Message)
-		}
-		return nil, fmt.Errorf("%s answers %s", u, resp.Status)
-	}
-	return body, nil
 }
 
 // printStatus prints st; waited says that all that was committed before it was

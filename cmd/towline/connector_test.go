@@ -1,0 +1,146 @@
+package main
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// says runs a command until its outcome is as wanted: tasks follow in their
+// own time.
+func (s *sandbox) says(code int, want string, args ...string) {
+	s.t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		r := s.run(args...)
+		if r.code == code && strings.Contains(r.out+r.err, want) {
+			return
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("%v: exit code %d, want %d and %q in:\n%s%s", args, r.code, code, want, r.out, r.err)
+		}
+	}
+}
+
+// expect is says for what holds at once.
+func (s *sandbox) expect(code int, want string, args ...string) {
+	s.t.Helper()
+	if r := s.run(args...); r.code != code || !strings.Contains(r.out+r.err, want) {
+		s.t.Errorf("%v: exit code %d, want %d and %q in:\n%s%s", args, r.code, code, want, r.out, r.err)
+	}
+}
+
+func TestConnectorCommands(t *testing.T) {
+	t.Parallel()
+	s := newSandbox(t)
+	s.write("c.json", fileSink)
+	s.write("bad.json", strings.Replace(fileSink, `"file":`, `"fiel":`, 1))
+	s.expect(exitEnvironment, "no running towline is known", "connector", "list")
+	p := s.serveWorker()
+	s.expect(exitOK, "out is valid", "plugin", "validate", "c.json")
+	s.expect(exitConfig, "fiel: is not known; did you mean file?", "plugin", "validate", "bad.json")
+	s.expect(exitOK, "jdbc", "plugin", "list")
+	s.expect(exitConfig, "did you mean file?", "connector", "create", "bad.json")
+	s.expect(exitConfig, "RESTING", "connector", "create", "c.json", "-state", "RESTING")
+	s.expect(exitOK, "made out", "connector", "create", "c.json", "-state", "PAUSED")
+	s.expect(exitRuntime, "already exists", "connector", "create", "c.json")
+	s.says(exitOK, "0 PAUSED", "connector", "list")
+	s.expect(exitOK, "resuming out", "connector", "resume", "out")
+	s.says(exitOK, "0 RUNNING", "task", "list", "out")
+	s.expect(exitOK, "restarting out", "connector", "restart", "out")
+	s.expect(exitOK, "restarting out-0", "task", "restart", "out", "0")
+	s.expect(exitConfig, "Unknown task: out-7", "task", "restart", "out", "7")
+	s.says(exitOK, `"state":"RUNNING"`, "connector", "get", "out", "-json")
+	r := s.run("connector", "config", "out")
+	s.write("again.json", strings.Replace(r.out, `"topics": "t"`, `"topics": "u"`, 1))
+	s.expect(exitOK, "updated out", "connector", "update", "again.json")
+	s.expect(exitOK, `"topics": "u"`, "connector", "config", "out")
+	s.expect(exitOK, "PARTITION", "connector", "offsets", "out")
+	s.expect(exitConfig, "STOPPED state", "connector", "offsets-reset", "out")
+	s.expect(exitOK, "stopping out", "connector", "stop", "out")
+	s.expect(exitOK, "the offsets are reset", "connector", "offsets-reset", "out")
+	s.write("offsets.json", `{"offsets": [{"partition": {"kafka_topic": "u", "kafka_partition": 0}, "offset": {"kafka_offset": 9}}]}`)
+	s.expect(exitConfig, "the offsets cannot be set", "connector", "offsets-set", "out", "offsets.json")
+	s.expect(exitOK, "", "connector", "topics", "out")
+	s.expect(exitConfig, "did you mean resume?", "connector", "resum", "out")
+	s.expect(exitConfig, "takes 1 arguments, not 0", "connector", "pause")
+	s.expect(exitConfig, "what is to be done?", "connector")
+	s.expect(exitOK, "deleted out", "connector", "delete", "out")
+	s.expect(exitConfig, "Connector out not found", "connector", "delete", "out")
+	s.expect(exitOK, "All that was committed has arrived", "status")
+	if r := p.stop(); r.code != exitOK {
+		t.Errorf("exit code %d:\n%s", r.code, r.err)
+	}
+}
+
+// selfSigned returns a certificate for 127.0.0.1 and its key, in PEM.
+func selfSigned(t *testing.T) (cert, key string) {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &k.PublicKey, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kb, err := x509.MarshalPKCS8PrivateKey(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c, p bytes.Buffer
+	if err := pem.Encode(&c, &pem.Block{Type: "CERTIFICATE", Bytes: der}); err != nil {
+		t.Fatal(err)
+	}
+	if err := pem.Encode(&p, &pem.Block{Type: "PRIVATE KEY", Bytes: kb}); err != nil {
+		t.Fatal(err)
+	}
+	return c.String(), p.String()
+}
+
+// Over TLS and with accounts all works as without, for whom it is.
+func TestSecureWorker(t *testing.T) {
+	t.Parallel()
+	s := newSandbox(t)
+	cert, key := selfSigned(t)
+	s.write("server.pem", cert+key)
+	s.write("ca.pem", cert)
+	s.write("c.json", fileSink)
+	s.env["TEST_ADMIN"] = "admin-secret"
+	s.write("worker.json", `{"listeners": "https://127.0.0.1:0", "listeners.https.ssl.keystore.location": "server.pem",
+		"rest.user.ann.password": "${env:TEST_ADMIN}", "rest.user.ann.role": "admin", "rest.token.look.value": "look-secret"}`)
+	p := s.start("worker", "--config", "worker.json")
+	s.awaitFile(p, filepath.Join("towline-data", addressFile))
+	if b, err := os.ReadFile(filepath.Join(s.dir, "towline-data", addressFile)); err != nil || !strings.HasPrefix(string(b), "https://") {
+		t.Errorf("the address is %s, %v", b, err)
+	}
+	s.expect(exitEnvironment, "certificate", "connector", "list")
+	s.expect(exitRuntime, "TOWLINE_PASSWORD", "connector", "list", "-cacert", "ca.pem")
+	s.env["TOWLINE_TOKEN"] = "look-secret"
+	s.expect(exitOK, "CONNECTOR", "connector", "list", "-cacert", "ca.pem")
+	s.expect(exitOK, "CONNECTOR", "status", "-cacert", "ca.pem")
+	s.expect(exitRuntime, "may read and change nothing", "connector", "create", "c.json", "-cacert", "ca.pem")
+	delete(s.env, "TOWLINE_TOKEN")
+	s.env["TOWLINE_PASSWORD"] = "admin-secret"
+	s.expect(exitOK, "made out", "connector", "create", "c.json", "-cacert", "ca.pem", "-user", "ann")
+	r := p.stop()
+	if r.code != exitOK {
+		t.Errorf("exit code %d:\n%s", r.code, r.err)
+	}
+	for _, secret := range []string{"admin-secret", "look-secret"} {
+		if strings.Contains(r.out+r.err, secret) {
+			t.Errorf("the log has %s:\n%s", secret, r.err)
+		}
+	}
+}
