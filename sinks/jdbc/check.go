@@ -3,6 +3,7 @@ package jdbc
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -22,6 +23,9 @@ func check(ctx context.Context, cfg connect.Config) ([]connect.Finding, error) {
 	}
 	defer db.Close()
 	s, err := openSession(ctx, db)
+	if errors.Is(err, errMariaDB) {
+		return []connect.Finding{{Fatal: true, What: err.Error(), Fix: "see there"}}, nil
+	}
 	if err != nil {
 		return []connect.Finding{{Fatal: true, What: fmt.Sprintf("the target %s does not let user %q in: %v", url.Addr, url.User, err),
 			Fix: "check connection.url, connection.user and connection.password, and that the server is up"}}, nil

@@ -4,11 +4,15 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"time"
 	"unsafe"
 
 	"github.com/go-sql-driver/mysql"
+
+	"github.com/towline/towline/connect"
+	"github.com/towline/towline/schema/catalog"
 )
 
 // sqlMode makes the server refuse what does not fit, and take whatever
@@ -63,6 +67,13 @@ func openSession(ctx context.Context, db *sql.DB) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
+	var version string
+	if err := conn.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version); err != nil {
+		return nil, closing(conn, err)
+	}
+	if catalog.IsMariaDB(version) {
+		return nil, closing(conn, connect.Permanent(fmt.Errorf("%w (%s)", errMariaDB, version)))
+	}
 	s := &session{conn: conn, used: time.Now()}
 	if _, err := conn.ExecContext(ctx, setSession); err != nil {
 		return nil, closing(conn, err)
@@ -75,6 +86,9 @@ func openSession(ctx context.Context, db *sql.DB) (*session, error) {
 	s.foldNames = fold != 0
 	return s, nil
 }
+
+// errMariaDB refuses a target whose statements and row events are not ours.
+var errMariaDB = errors.New("the target is MariaDB, which this sink does not write to yet: use MySQL 8.0.19 or later, or the file or webhook sink")
 
 func closing(conn *sql.Conn, err error) error {
 	_ = conn.Close() // err is what matters
