@@ -9,8 +9,8 @@
 // administration; checks no certificate under TLS; cannot cancel a pull, nor
 // tell bounds, nor acknowledge a commit of offsets. Its batches go to the queue
 // that is asked for only through one selector, and its asynchronous sends
-// overtake each other. What it does well, reading as any other consumer would,
-// is what tests use it for.
+// overtake each other. What it does well, reading as one consumer of a group,
+// is not what a log does.
 //
 // # Frames
 //
