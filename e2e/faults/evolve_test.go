@@ -172,7 +172,7 @@ func TestFullEvolutionUnderKills(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	seed := uint64(time.Now().UnixNano())
+	seed := seedOf(t)
 	t.Logf("seed of the statements %d", seed)
 	s := &shaper{r: rand.New(rand.NewPCG(seed, 1)), conn: conn}
 	if _, err := conn.ExecContext(t.Context(), "USE "+database); err != nil {

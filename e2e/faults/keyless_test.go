@@ -100,7 +100,7 @@ func TestKilledWithABagOfRows(t *testing.T) {
 	r := newRig(t, options{rows: 10, load: light()})
 	r.keyless = true
 	r.source.Exec(t, bagTable())
-	seed := uint64(time.Now().UnixNano())
+	seed := seedOf(t)
 	t.Logf("seed of the rows %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	if err := fillBag(t.Context(), r.source.DB(), rnd, 100); err != nil {

@@ -23,6 +23,20 @@ func kills(t *testing.T, n int) int {
 	return n
 }
 
+// seedOf is where random statements begin. It is the same each time, so that a
+// run that fails tells of what has changed; TOWLINE_SEED sets another.
+func seedOf(t *testing.T) uint64 {
+	s := os.Getenv("TOWLINE_SEED")
+	if s == "" {
+		return 1
+	}
+	v, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		t.Fatalf("TOWLINE_SEED=%s is not a number", s)
+	}
+	return v
+}
+
 // killing kills and starts the program at random moments.
 func (r *rig) killing(times int) {
 	r.t.Helper()

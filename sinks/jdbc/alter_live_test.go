@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/towline/towline/connect"
 	"github.com/towline/towline/e2e/mysqltest"
@@ -219,9 +218,7 @@ func (f *follower) planned(r connect.Record) (stmt string) {
 
 // TestFollowsRandomStatements goes from one random shape to the next.
 func TestFollowsRandomStatements(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	rnd := rand.New(rand.NewPCG(seed, 1))
+	rnd := rand.New(rand.NewPCG(1, 1)) // the same each time: a run that fails tells of what has changed
 	f := newFollower(t, "schema.evolution", "full")
 	f.create("a INT NOT NULL PRIMARY KEY, b VARCHAR(20), c INT")
 	f.exec("SET SESSION sql_mode = ''")
