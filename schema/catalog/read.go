@@ -212,13 +212,14 @@ func (r *raw) indexes() []ddl.Index {
 		if p.n == 1 {
 			x := ddl.Index{Name: p.name.String, Unique: p.flag.String == "0"}
 			x.Primary = x.Unique && x.Name == "PRIMARY"
+			x.Special = p.extra.String == "SPATIAL" || p.extra.String == "FULLTEXT"
 			indexes = append(indexes, x)
 		}
 		part := ddl.Part{Column: p.typ.String}
-		if p.extra.String != "SPATIAL" && p.extra.String != "FULLTEXT" {
+		last := &indexes[len(indexes)-1]
+		if !last.Special {
 			part.Prefix = int(p.num.Int64)
 		}
-		last := &indexes[len(indexes)-1]
 		last.Parts = append(last.Parts, part)
 	}
 	return indexes

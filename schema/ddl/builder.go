@@ -223,9 +223,9 @@ func plain(cs string) bool {
 // addKeys adds new indexes and gives those without a name theirs.
 func (b *builder) addKeys(keys []*keySpec) {
 	for _, k := range keys {
-		x := Index{Name: k.name, Unique: k.unique, Primary: k.primary, Implicit: k.implicit, Parts: slices.Clone(k.parts)}
+		x := Index{Name: k.name, Unique: k.unique, Primary: k.primary, Implicit: k.implicit, Special: k.special, Parts: slices.Clone(k.parts)}
 		for i := range x.Parts {
-			b.part(&x, &x.Parts[i], k.whole)
+			b.part(&x, &x.Parts[i])
 		}
 		b.indexes = append(b.indexes, x)
 	}
@@ -241,7 +241,7 @@ func (b *builder) addKeys(keys []*keySpec) {
 }
 
 // part checks a part of an index and gives the column its own spelling.
-func (b *builder) part(x *Index, p *Part, whole bool) {
+func (b *builder) part(x *Index, p *Part) {
 	if p.Column == "" {
 		return
 	}
@@ -251,7 +251,7 @@ func (b *builder) part(x *Index, p *Part, whole bool) {
 		return
 	}
 	p.Column = b.cols[i].Name
-	if whole {
+	if x.Special { // lengths of parts do not count
 		p.Prefix = 0
 	}
 	if x.Primary {
@@ -312,9 +312,10 @@ func (b *builder) dropRedundant() {
 	b.indexes = kept
 }
 
-// covers reports whether index y begins with the parts of x.
+// covers reports whether index y begins with the parts of x and finds rows by
+// them.
 func covers(y, x *Index) bool {
-	if len(x.Parts) > len(y.Parts) {
+	if y.Special || len(x.Parts) > len(y.Parts) {
 		return false
 	}
 	for i := range x.Parts {

@@ -14,6 +14,7 @@ const (
 	indexUnique = 1 << iota
 	indexPrimary
 	indexImplicit
+	indexSpecial
 )
 
 // AppendDef appends the binary form of d:
@@ -33,7 +34,7 @@ func AppendDef(dst []byte, d *Def) []byte {
 	for i := range d.Indexes {
 		x := &d.Indexes[i]
 		var flags byte
-		for bit, on := range [...]bool{x.Unique, x.Primary, x.Implicit} {
+		for bit, on := range [...]bool{x.Unique, x.Primary, x.Implicit, x.Special} {
 			if on {
 				flags |= 1 << bit
 			}
@@ -76,7 +77,8 @@ func ParseDef(src []byte) (*Def, []byte, error) {
 func readIndex(r *wire.Reader, x *Index) {
 	x.Name = r.Text()
 	f := r.Byte()
-	x.Unique, x.Primary, x.Implicit = f&indexUnique != 0, f&indexPrimary != 0, f&indexImplicit != 0
+	x.Unique, x.Primary = f&indexUnique != 0, f&indexPrimary != 0
+	x.Implicit, x.Special = f&indexImplicit != 0, f&indexSpecial != 0
 	x.Parts = make([]Part, r.Count(1))
 	for i := range x.Parts {
 		x.Parts[i] = Part{Column: r.Text(), Prefix: int(r.Uvarint())}

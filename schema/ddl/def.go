@@ -29,7 +29,9 @@ type Index struct {
 	// drop it once another index does its work. Only known of tables whose
 	// DDL has been read.
 	Implicit bool
-	Parts    []Part
+	// Special: FULLTEXT or SPATIAL, which does no work of another index.
+	Special bool
+	Parts   []Part
 }
 
 // Part is one part of an index.

@@ -38,7 +38,7 @@ func (p *parser) constraint(e *elements) {
 		p.acceptAny("INDEX", "KEY")
 		p.indexHead(k)
 	case p.acceptAny("FULLTEXT", "SPATIAL") != "":
-		k.whole = true
+		k.special = true
 		p.acceptAny("INDEX", "KEY")
 		p.indexHead(k)
 	case p.acceptAny("INDEX", "KEY") != "":
@@ -131,7 +131,7 @@ func (p *parser) createIndex() {
 	case "UNIQUE":
 		k.unique = true
 	case "FULLTEXT", "SPATIAL":
-		k.whole = true
+		k.special = true
 	}
 	p.expect("INDEX")
 	k.onlyIf = p.maria("IF", "NOT", "EXISTS")

@@ -189,6 +189,29 @@ func brief(outs []Outcome) string {
 	return strings.Join(list, " ")
 }
 
+// A FULLTEXT index does not do the work of the one that a foreign key needs.
+func TestIndexesOfForeignKeys(t *testing.T) {
+	for _, c := range []struct{ index, want string }{
+		{"KEY k (b)", "k"},
+		{"FULLTEXT KEY k (b)", "b k"},
+		{"FULLTEXT KEY b (b)", "b b_2"},
+	} {
+		m := tables{}
+		m.do(t, Context{Database: "d"}, "CREATE TABLE t (b VARCHAR(9), "+c.index+")", "ALTER TABLE t ADD FOREIGN KEY (b) REFERENCES u (a)")
+		d, _, err := ParseDef(AppendDef(nil, m[Name{"d", "t"}]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, x := range d.Indexes {
+			names = append(names, x.Name)
+		}
+		if got := strings.Join(names, " "); got != c.want {
+			t.Errorf("%s and a foreign key: %s, want %s", c.index, got, c.want)
+		}
+	}
+}
+
 func TestApply(t *testing.T) {
 	const t1 = "CREATE TABLE t (a INT PRIMARY KEY, b VARCHAR(10) CHARACTER SET latin1, e ENUM('x','y'), n DECIMAL(10,2))"
 	for _, c := range []struct{ sql, want string }{

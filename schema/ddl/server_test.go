@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	_ "github.com/go-sql-driver/mysql"
 
@@ -218,7 +217,8 @@ func differing(got, want string) string {
 
 // TestFollowServer runs random DDL on a server and holds the model against
 // the server's catalog after each statement that it takes.
-// TOWLINE_TEST_STATEMENTS sets how many, TOWLINE_TEST_SEED the seed.
+// TOWLINE_TEST_STATEMENTS sets how many, TOWLINE_TEST_SEED the seed, which is
+// the same in each run without it: who changes the parser tries others.
 func TestFollowServer(t *testing.T) {
 	conn := server(t)
 	dropDatabases(conn)
@@ -227,7 +227,7 @@ func TestFollowServer(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("TOWLINE_TEST_STATEMENTS")); err == nil {
 		count = n
 	}
-	seed := uint64(time.Now().UnixNano())
+	seed := uint64(20)
 	if n, err := strconv.ParseUint(os.Getenv("TOWLINE_TEST_SEED"), 10, 64); err == nil {
 		seed = n
 	}

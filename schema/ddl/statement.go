@@ -123,7 +123,7 @@ type columnSpec struct {
 type keySpec struct {
 	name            string
 	primary, unique bool
-	whole           bool // FULLTEXT or SPATIAL: lengths of parts do not count
+	special         bool // FULLTEXT or SPATIAL
 	implicit        bool // made for a foreign key
 	parts           []Part
 	onlyIf          bool // IF NOT EXISTS
