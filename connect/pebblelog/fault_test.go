@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
@@ -277,6 +278,20 @@ func TestDamage(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		})
+	}
+}
+
+// Damage that Pebble meets by itself, in the background, is told as what it is.
+func TestDamageFoundInTheBackground(t *testing.T) {
+	l, err := Open(Options{Dir: filepath.Join(t.TempDir(), "log")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	l.listener().DataCorruption(pebble.DataCorruptionInfo{Path: "000018.sst", Details: errors.New("checksum mismatch")})
+	err = l.Store().Save(t.Context(), offsets.Entry{Key: "k", Pos: offsets.Position("p")})
+	if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "000018.sst: checksum mismatch") {
+		t.Errorf("%v", err)
 	}
 }
 

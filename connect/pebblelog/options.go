@@ -148,8 +148,10 @@ func (l *Log) listener() *pebble.EventListener {
 		BackgroundError: func(err error) {
 			l.opts.Logger.Warn("pebblelog: background work failed", "folder", l.opts.Dir, "error", err)
 		},
-		FlushEnd:      func(pebble.FlushInfo) { l.nudge() },
-		CompactionEnd: func(pebble.CompactionInfo) { l.nudge() },
+		// Pebble reads files by itself, too, and may meet the damage first.
+		DataCorruption: func(info pebble.DataCorruptionInfo) { l.end(l.damaged(fmt.Errorf("%s: %w", info.Path, info.Details))) },
+		FlushEnd:       func(pebble.FlushInfo) { l.nudge() },
+		CompactionEnd:  func(pebble.CompactionInfo) { l.nudge() },
 	}
 }
 
@@ -166,6 +168,12 @@ func (p pebbleLogger) Errorf(format string, args ...any) {
 }
 
 func (p pebbleLogger) Fatalf(format string, args ...any) {
-	p.l.poison(fmt.Errorf("pebblelog: %s: pebble cannot go on: %s", p.l.opts.Dir, fmt.Sprintf(format, args...)))
-	p.l.guard.frozen.Store(true)
+	p.l.end(fmt.Errorf("pebblelog: %s: pebble cannot go on: %s", p.l.opts.Dir, fmt.Sprintf(format, args...)))
+}
+
+// end has all that is asked of the log from now on fail with err, and nothing
+// be written any more.
+func (l *Log) end(err error) {
+	l.poison(err)
+	l.guard.frozen.Store(true)
 }
