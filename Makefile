@@ -6,13 +6,15 @@ RACE := $(shell command -v $$(go env CC) >/dev/null 2>&1 && echo -race)
 FUZZTIME ?= 30s
 PEERS ?=
 
-.PHONY: build servers test short lint fuzz bench demo clean
+.PHONY: build mysql servers test short lint fuzz bench demo clean
 
 build: ## bin/towline
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o bin/towline ./cmd/towline
 
-servers: ## the real servers that tests, benchmarks and the demo need
+mysql: ## the MySQL that the demo and the benchmarks need
 	e2e/servers/install.sh
+
+servers: mysql ## the real servers, and a client of others, that the tests need
 	e2e/servers/rocketmq.sh
 	e2e/servers/mariadb.sh
 	e2e/servers/clients.sh
@@ -31,11 +33,11 @@ fuzz: ## every fuzz target for FUZZTIME each
 	@set -e; for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep ^Fuzz); do \
 		go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; done; done
 
-bench: build servers ## the benchmarks (half an hour); PEERS= names other tools to compare with, PEERS=none takes some minutes
+bench: build mysql ## the benchmarks (half an hour); PEERS= names other tools to compare with, PEERS=none takes some minutes
 	$(if $(filter none,$(PEERS)),,e2e/servers/peers.sh)
 	PEERS='$(PEERS)' go run -buildvcs=false ./e2e/bench $(if $(filter none,$(PEERS)),-quick) $(BENCHFLAGS)
 
-demo: build servers ## Towline at work on real servers
+demo: build mysql ## Towline at work on real servers
 	go run -buildvcs=false ./e2e/demo
 
 clean:
