@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -261,8 +262,13 @@ type receiver struct {
 func newReceiver() *receiver { return &receiver{seen: map[string]bool{}, rows: map[string]image{}} }
 
 func (h *receiver) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
+	body, err := io.ReadAll(req.Body)
+	if err != nil { // the program was killed while it sent
+		rw.WriteHeader(http.StatusBadRequest)
+		return
+	}
 	var c change
-	err := json.NewDecoder(req.Body).Decode(&c)
+	err = json.Unmarshal(body, &c)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	id := req.Header.Get("webhook-id")
