@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/towline/towline/e2e/child"
 )
 
 func TestMain(m *testing.M) {
@@ -152,10 +154,10 @@ func TestNamedDataDirIsKept(t *testing.T) {
 }
 
 func TestLaunchSaysWhyMysqldEnded(t *testing.T) {
-	skipShort(t)
+	child.SkipShort(t, "a MySQL server")
 	_, err := Launch(t.Context(), Config{Flags: []string{"--no-such-flag"}})
 	if errors.Is(err, ErrNotInstalled) {
-		unavailable(t, err)
+		child.Unavailable(t, err, ErrNotInstalled)
 	}
 	if err == nil || !strings.Contains(err.Error(), "no-such-flag") || !errors.Is(err, errEnded) {
 		t.Errorf("error is %v", err)

@@ -12,16 +12,18 @@ import (
 	"testing"
 
 	"github.com/go-sql-driver/mysql"
+
+	"github.com/towline/towline/e2e/child"
 )
 
 // Start starts a private server for a test and stops it at the test's end. If the test fails, the end
 // of the server's error log is printed.
 func Start(tb testing.TB, opts ...Option) *Server {
 	tb.Helper()
-	skipShort(tb)
+	child.SkipShort(tb, "a MySQL server")
 	s, err := Launch(tb.Context(), newConfig(opts))
 	if err != nil {
-		unavailable(tb, err)
+		child.Unavailable(tb, err, ErrNotInstalled)
 	}
 	tb.Cleanup(func() {
 		if tb.Failed() {
@@ -32,23 +34,6 @@ func Start(tb testing.TB, opts ...Option) *Server {
 		}
 	})
 	return s
-}
-
-func skipShort(tb testing.TB) {
-	tb.Helper()
-	if testing.Short() {
-		tb.Skip("mysqltest: needs a MySQL server, which -short leaves out")
-	}
-}
-
-// unavailable ends a test that gets no server: a missing installation skips it, unless servers are
-// required; anything else fails it.
-func unavailable(tb testing.TB, err error) {
-	tb.Helper()
-	if errors.Is(err, ErrNotInstalled) && os.Getenv("TOWLINE_REQUIRE_SERVERS") != "1" {
-		tb.Skip(err)
-	}
-	tb.Fatal(err)
 }
 
 // shared is the one server that the tests of a process share; the zero value is none yet.
@@ -63,14 +48,14 @@ var shared struct {
 // options given to Main, or connects to the one that TOWLINE_TEST_MYSQL names. Main stops it.
 func Shared(tb testing.TB) *Server {
 	tb.Helper()
-	skipShort(tb)
+	child.SkipShort(tb, "a MySQL server")
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.srv == nil && shared.err == nil {
 		shared.srv, shared.err = openShared(shared.opts)
 	}
 	if shared.err != nil {
-		unavailable(tb, shared.err)
+		child.Unavailable(tb, shared.err, ErrNotInstalled)
 	}
 	return shared.srv
 }

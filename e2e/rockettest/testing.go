@@ -2,20 +2,21 @@ package rockettest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"sync"
 	"testing"
+
+	"github.com/towline/towline/e2e/child"
 )
 
 // Start starts a cluster for a test and ends it at the test's end.
 func Start(tb testing.TB, cfg Config) *Cluster {
 	tb.Helper()
-	skipShort(tb)
+	child.SkipShort(tb, "RocketMQ")
 	c, err := Launch(tb.Context(), cfg)
 	if err != nil {
-		unavailable(tb, err)
+		child.Unavailable(tb, err, ErrNotInstalled)
 	}
 	tb.Cleanup(func() {
 		if tb.Failed() {
@@ -30,23 +31,6 @@ func Start(tb testing.TB, cfg Config) *Cluster {
 	return c
 }
 
-func skipShort(tb testing.TB) {
-	tb.Helper()
-	if testing.Short() {
-		tb.Skip("rockettest: needs RocketMQ, which -short leaves out")
-	}
-}
-
-// unavailable ends a test that gets no cluster: a missing installation skips
-// it, unless servers are required; anything else fails it.
-func unavailable(tb testing.TB, err error) {
-	tb.Helper()
-	if errors.Is(err, ErrNotInstalled) && os.Getenv("TOWLINE_REQUIRE_SERVERS") != "1" {
-		tb.Skip(err)
-	}
-	tb.Fatal(err)
-}
-
 // shared is the one cluster that the tests of a process share.
 var shared struct {
 	sync.Mutex
@@ -58,7 +42,7 @@ var shared struct {
 // The first call starts it, Main ends it.
 func Shared(tb testing.TB) *Cluster {
 	tb.Helper()
-	skipShort(tb)
+	child.SkipShort(tb, "RocketMQ")
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.cluster == nil && shared.err == nil {
@@ -66,7 +50,7 @@ func Shared(tb testing.TB) *Cluster {
 		shared.cluster, shared.err = Launch(context.Background(), Config{})
 	}
 	if shared.err != nil {
-		unavailable(tb, shared.err)
+		child.Unavailable(tb, shared.err, ErrNotInstalled)
 	}
 	return shared.cluster
 }

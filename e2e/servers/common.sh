@@ -118,3 +118,24 @@ servers_dir() {
 	[[ $dir != *[[:space:]]* ]] || die "the folder '$dir' has a space in its name; set TOWLINE_SERVERS to one without"
 	printf '%s\n' "$dir"
 }
+
+# install_once lock have report install...: runs install unless have says that it is there. One install runs
+# at a time; whoever comes meanwhile waits for it. What there is in the end, report tells.
+install_once() {
+	local lock=$1 have=$2 report=$3
+	shift 3
+	if "$have"; then
+		"$report"
+		return
+	fi
+	exec 9>"$lock"
+	if ! flock -n 9; then
+		say "another install is under way; waiting for it"
+		flock 9
+	fi
+	"$have" || "$@"
+	if installed; then
+		"$report"
+		say "took $SECONDS s in all"
+	fi
+}

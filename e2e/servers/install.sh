@@ -112,6 +112,7 @@ install_host_mysqld() {
 
 install_mysql() {
 	local path
+	: >"$LOG"
 	discard "$PARTIAL"
 	discard "$HOME_DIR"
 	if ((EUID == 0)) && command -v apt-get >/dev/null; then
@@ -134,23 +135,11 @@ PARTIAL=$SERVERS/mysql.partial
 AS_ROOT=()
 ((EUID != 0)) || AS_ROOT=(--user=root)
 
-if complete; then
-	report
-	exit 0
-fi
-exec 9>"$SERVERS/install.lock"
-if ! flock -n 9; then
-	say "another install is under way; waiting for it"
-	flock 9
-fi
-if ! installed; then
-	: >"$LOG"
-	install_mysql
-fi
-if installed && ! complete; then
-	add_toolkit
-fi
-if installed; then
-	report
-	say "took $SECONDS s in all"
-fi
+install_missing() {
+	installed || install_mysql
+	if installed && ! complete; then
+		add_toolkit
+	fi
+}
+
+install_once "$SERVERS/install.lock" complete report install_missing

@@ -60,6 +60,7 @@ make_template() {
 
 install_mariadb() {
 	local mirror root=$PARTIAL/root
+	: >"$LOG"
 	discard "$PARTIAL"
 	discard "$HOME_DIR"
 	if ((EUID != 0)) || ! command -v apt-get >/dev/null; then
@@ -84,20 +85,4 @@ LOG=$SERVERS/mariadb.log
 HOME_DIR=$SERVERS/mariadb
 PARTIAL=$SERVERS/mariadb.partial
 
-if installed; then
-	report
-	exit 0
-fi
-exec 9>"$SERVERS/mariadb.lock"
-if ! flock -n 9; then
-	say "another install is under way; waiting for it"
-	flock 9
-fi
-if ! installed; then
-	: >"$LOG"
-	install_mariadb
-fi
-if installed; then
-	report
-	say "took $SECONDS s in all"
-fi
+install_once "$SERVERS/mariadb.lock" installed report install_mariadb

@@ -78,6 +78,7 @@ fetch() {
 }
 
 install_rocketmq() {
+	: >"$LOG"
 	rm -rf "$PARTIAL" "$HOME_DIR"
 	ensure_tools
 	mkdir -p "$PARTIAL"
@@ -96,18 +97,4 @@ LOG=$SERVERS/rocketmq.log
 HOME_DIR=$SERVERS/rocketmq
 PARTIAL=$SERVERS/rocketmq.partial
 
-if installed; then
-	report
-	exit 0
-fi
-exec 9>"$SERVERS/rocketmq.lock"
-if ! flock -n 9; then
-	say "another install is under way; waiting for it"
-	flock 9
-fi
-if ! installed; then
-	: >"$LOG"
-	install_rocketmq
-fi
-report
-say "took $SECONDS s in all"
+install_once "$SERVERS/rocketmq.lock" installed report install_rocketmq
