@@ -12,7 +12,6 @@ import (
 	"github.com/towline/towline/cdc/gtid"
 	"github.com/towline/towline/connect"
 	"github.com/towline/towline/offsets"
-	"github.com/towline/towline/schema/catalog"
 )
 
 // rejoin compares what was delivered with what the server has. What the server
@@ -126,14 +125,11 @@ func (s *Source) asTheyAre(ctx context.Context, db *sql.DB, sh *shapes, names []
 
 // catalogNow reads the tables as the server has them now.
 func (s *settings) catalogNow(ctx context.Context, db *sql.DB) (*shapes, error) {
-	conn, err := db.Conn(ctx)
+	conn, err := catalogSession(ctx, db)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
-	if err := catalog.Prepare(ctx, conn); err != nil {
-		return nil, err
-	}
 	now := &shapes{filter: s.filter}
 	return now, now.readCatalog(ctx, conn)
 }

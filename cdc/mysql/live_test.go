@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"database/sql"
 	"fmt"
 	"slices"
 	"strings"
@@ -25,7 +26,7 @@ func TestShapesAreTheCatalogs(t *testing.T) {
 	if err := catalog.Prepare(t.Context(), conn); err != nil {
 		t.Fatal(err)
 	}
-	for _, q := range []string{
+	r.shapesAreTheCatalogs(t, s, conn, []string{
 		"CREATE TABLE t (id INT PRIMARY KEY, ts TIMESTAMP, tn TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, d DATETIME(3), UNIQUE (d))",
 		"INSERT INTO t (id) VALUES (1)",
 		"ALTER TABLE t ADD COLUMN e ENUM('a','b','ü') CHARACTER SET latin1 AFTER id, ADD g INT GENERATED ALWAYS AS (id + 1) STORED",
@@ -42,7 +43,14 @@ func TestShapesAreTheCatalogs(t *testing.T) {
 		"INSERT INTO t (id, e, `my col`) VALUES (2, 'ü', 'abc'); INSERT INTO late VALUES (3, 'x,y'); INSERT INTO inv (b) VALUES (3)",
 		"/*!50003 CREATE TABLE IF NOT EXISTS t (other INT) */; DROP TABLE IF EXISTS nothing, l2",
 		"CREATE TABLE sel SELECT id, e AS renamed FROM t",
-	} {
+	})
+}
+
+// shapesAreTheCatalogs executes statements and compares the shapes that s has
+// with the server's catalog after each.
+func (r *rig) shapesAreTheCatalogs(t *testing.T, s *Source, conn *sql.Conn, statements []string) {
+	t.Helper()
+	for _, q := range statements {
 		r.exec(t, q)
 		tp := newTape(nil)
 		until(t, s, tp)
@@ -52,7 +60,7 @@ func TestShapesAreTheCatalogs(t *testing.T) {
 		}
 		got := s.Tables()
 		if !slices.EqualFunc(got, want, func(a, b *schema.Table) bool { return a.ID() == b.ID() }) {
-			t.Fatalf("after %s\nhave %s\nwant %s", q, tablesText(got), tablesText(want))
+			t.Fatalf("after %s\nhave %s\nwant %s\n%v", q, tablesText(got), tablesText(want), r.reports)
 		}
 	}
 	r.mu.Lock()

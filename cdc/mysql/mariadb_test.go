@@ -2,14 +2,11 @@ package mysql
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/towline/towline/connect"
 	"github.com/towline/towline/e2e/mysqltest"
-	"github.com/towline/towline/schema"
-	"github.com/towline/towline/schema/catalog"
 )
 
 // After each statement the shapes are those of MariaDB's catalog.
@@ -21,7 +18,7 @@ func TestMariaDBShapes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	for _, q := range []string{
+	r.shapesAreTheCatalogs(t, s, conn, []string{
 		"CREATE TABLE t (id INT PRIMARY KEY, ts TIMESTAMP, tn TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, d DATETIME(3), UNIQUE (d)) DEFAULT CHARSET utf8mb4",
 		"INSERT INTO t (id) VALUES (1)",
 		"CREATE TABLE types (id UUID PRIMARY KEY DEFAULT uuid(), a INET4, b INET6, j JSON, c VARCHAR(300) COMPRESSED, x TEXT COMPRESSED CHARACTER SET latin1, v BLOB COMPRESSED, INDEX (a) IGNORED) PAGE_COMPRESSED = 1",
@@ -41,24 +38,7 @@ func TestMariaDBShapes(t *testing.T) {
 		"SET sql_mode = 'ANSI_QUOTES'; ALTER TABLE \"t\" ADD COLUMN \"my col\" CHAR(3); INSERT INTO t (id, \"my col\") VALUES (7, 'x')",
 		"SET binlog_alter_two_phase = ON; ALTER TABLE t ADD COLUMN two INT, ALGORITHM = COPY",
 		"INSERT INTO t (id, two) VALUES (8, 2)",
-	} {
-		r.exec(t, q)
-		tp := newTape(nil)
-		until(t, s, tp)
-		want, err := catalog.Tables(t.Context(), conn, func(db, _ string) bool { return db == r.db })
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := s.Tables()
-		if !slices.EqualFunc(got, want, func(a, b *schema.Table) bool { return a.ID() == b.ID() }) {
-			t.Fatalf("after %s\nhave %s\nwant %s\n%v", q, tablesText(got), tablesText(want), r.reports)
-		}
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.reports) > 0 {
-		t.Errorf("reports %v", r.reports)
-	}
+	})
 }
 
 // mariaStory has what MariaDB's log has, and what comes out of it.

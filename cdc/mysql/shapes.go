@@ -320,6 +320,19 @@ func (s *shapes) entries() []offsets.Entry {
 	return list
 }
 
+// catalogSession returns a connection that reads the catalog; close it.
+func catalogSession(ctx context.Context, db *sql.DB) (*sql.Conn, error) {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := catalog.Prepare(ctx, conn); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
 // seedTries bounds how often the catalog is read anew because of DDL.
 const seedTries = 20
 
@@ -329,14 +342,11 @@ const seedTries = 20
 // in the log but not yet in the catalog throughout, shows when its table map
 // does not fit.
 func (s *shapes) seed(ctx context.Context, db *sql.DB, mark func() error) error {
-	conn, err := db.Conn(ctx)
+	conn, err := catalogSession(ctx, db)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	if err := catalog.Prepare(ctx, conn); err != nil {
-		return err
-	}
 	if err := s.readCatalog(ctx, conn); err != nil {
 		return err
 	}
@@ -360,14 +370,11 @@ func (s *shapes) seed(ctx context.Context, db *sql.DB, mark func() error) error 
 // to be saved of them. Should the log still hold statements on them, their
 // tables do not fit it, which each table map is checked for.
 func (s *shapes) admit(ctx context.Context, db *sql.DB) ([]offsets.Entry, error) {
-	conn, err := db.Conn(ctx)
+	conn, err := catalogSession(ctx, db)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
-	if err := catalog.Prepare(ctx, conn); err != nil {
-		return nil, err
-	}
 	there, err := catalog.Databases(ctx, conn)
 	if err != nil || !slices.ContainsFunc(there, s.isNew) {
 		return nil, err

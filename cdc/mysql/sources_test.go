@@ -43,27 +43,8 @@ func TestSourcesOfGTIDs(t *testing.T) {
 		r.values[optSourceInclude], r.values[optSourceExclude], r.values[optSourceRows] = "", "", c.rows
 		r.values[c.option] = c.value
 		s := r.open(t, last.pos, last.state)
-		e, err := NewEditor(r.config(), r.env())
-		if err != nil {
-			t.Fatal(err)
-		}
-		head, err := s.Head(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		tp := newTape(nil)
-		var batch connect.Batch
-		for batch.Pos == nil || !Covers(batch.Pos, head) {
-			batch.Reset()
-			if err := s.Read(t.Context(), &batch); err != nil {
-				t.Fatal(err)
-			}
-			if err := e.Edit(&batch); err != nil {
-				t.Fatal(err)
-			}
-			tp.add(&batch)
-		}
+		got := edited(t, r, s)
 		s.Close()
-		diff(t, tp.texts(), c.want)
+		diff(t, got, c.want)
 	}
 }
