@@ -9,13 +9,14 @@ import (
 
 // mark is what a figure should reach.
 type mark struct {
-	what  string // ratio, value or most
+	what  string // ratio, times, value or most
 	value float64
 }
 
-// The kinds of marks: at least so many times the peer, a value of at least,
-// and one of at most.
+// The kinds of marks: at least or at most so many times the peer, a value of at
+// least, and one of at most.
 func atLeastTimes(x float64) *mark { return &mark{"ratio", x} }
+func atMostTimes(x float64) *mark  { return &mark{"times", x} }
 func atLeast(v float64) *mark      { return &mark{"value", v} }
 func atMost(v float64) *mark       { return &mark{"most", v} }
 
@@ -38,10 +39,12 @@ type line struct {
 // not measured, or there is no mark.
 func (l *line) met() (met, known bool) {
 	switch {
-	case l.mark == nil || l.mark.what == "ratio" && l.ratio == 0:
+	case l.mark == nil || (l.mark.what == "ratio" || l.mark.what == "times") && l.ratio == 0:
 		return false, false
 	case l.mark.what == "ratio":
 		return l.ratio >= l.mark.value, true
+	case l.mark.what == "times":
+		return l.ratio <= l.mark.value, true
 	case l.mark.what == "value":
 		return l.value >= l.mark.value, true
 	}
@@ -52,7 +55,7 @@ func (l *line) markText() string {
 	if l.mark == nil {
 		return ""
 	}
-	text := map[string]string{"ratio": "at least %s x", "value": "at least %s", "most": "at most %s"}[l.mark.what]
+	text := map[string]string{"ratio": "at least %s x", "times": "at most %s x", "value": "at least %s", "most": "at most %s"}[l.mark.what]
 	text = fmt.Sprintf(text, number(l.mark.value))
 	met, known := l.met()
 	switch {

@@ -40,6 +40,7 @@ type figure struct {
 
 func (b *bench) figures() []figure {
 	return []figure{
+		{"moves", b.moves},
 		{"decode", b.decode},
 		{"log", b.toLog},
 		{"snapshot", b.snapshot},
