@@ -67,6 +67,17 @@
 // others have saved before, which brokers tell late when they are asked for the
 // end; and behind it nothing of earlier writers can count.
 //
+// # Sharing
+//
+// Beside the store's entries the state has those of a Shared, for processes
+// that work together. An Update is decided on what is there as of the place at
+// which it lands, or again; so who has a claim is a matter of places and not
+// of clocks. Others' writes are followed by a long poll.
+//
+// A Session is the log as seen by one who has a claim: what it saves counts only
+// if the claim holds at the place of the save, and what it appends never comes
+// behind messages of the same source by another, see session.
+//
 // # Reading
 //
 // A reader has a goroutine for each partition, with a long poll that holds up

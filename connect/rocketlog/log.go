@@ -196,7 +196,7 @@ func (l *Log) makeTopic(ctx context.Context, broker string, want remoting.TopicC
 
 // loadTopics takes in the topics that the state knows.
 func (l *Log) loadTopics(ctx context.Context) error {
-	list, err := l.state.load(ctx, spaceTopic)
+	list, err := l.state.load(ctx, spaceTopic, nil)
 	if err != nil {
 		return err
 	}
@@ -207,12 +207,20 @@ func (l *Log) loadTopics(ctx context.Context) error {
 		if l.topics[name] != nil {
 			continue
 		}
-		var lay layout
-		if err := json.Unmarshal(e.Pos, &lay); err != nil {
-			return fmt.Errorf("rocketlog: what is known of topic %s: %w", name, err)
+		if err := l.takeTopic(name, e.Pos); err != nil {
+			return err
 		}
-		l.addTopic(name, lay)
 	}
+	return nil
+}
+
+// takeTopic takes in a topic as the state has it. mu is held.
+func (l *Log) takeTopic(name string, text []byte) error {
+	var lay layout
+	if err := json.Unmarshal(text, &lay); err != nil {
+		return fmt.Errorf("rocketlog: what is known of topic %s: %w", name, err)
+	}
+	l.addTopic(name, lay)
 	return nil
 }
 
@@ -404,6 +412,14 @@ func (l *Log) Append(ctx context.Context, msgs []connect.Message, entries []offs
 		return err
 	}
 	defer done()
+	if err := l.append(ctx, msgs, nil); err != nil {
+		return err
+	}
+	return l.save(ctx, entries)
+}
+
+// append writes messages, for a session or, with nil, for none.
+func (l *Log) append(ctx context.Context, msgs []connect.Message, s *session) error {
 	lists := map[*queue][]int{}
 	var order []*queue
 	for i := range msgs {
@@ -416,19 +432,21 @@ func (l *Log) Append(ctx context.Context, msgs []connect.Message, entries []offs
 		}
 		lists[q] = append(lists[q], i)
 	}
+	if s != nil {
+		if err := s.ready(ctx, order); err != nil {
+			return err
+		}
+	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(appendQueues)
 	for _, q := range order {
-		g.Go(func() error { return appendTo(gctx, q, msgs, lists[q]) })
+		g.Go(func() error { return appendTo(gctx, q, msgs, lists[q], s) })
 	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	return l.save(ctx, entries)
+	return g.Wait()
 }
 
 // appendTo writes some of the messages to a queue.
-func appendTo(ctx context.Context, q *queue, msgs []connect.Message, list []int) error {
+func appendTo(ctx context.Context, q *queue, msgs []connect.Message, list []int, s *session) error {
 	parcels := make([]parcel, 0, len(list))
 	owner := make([]int, 0, len(list))
 	for _, i := range list {
@@ -441,6 +459,10 @@ func appendTo(ctx context.Context, q *queue, msgs []connect.Message, list []int)
 		return err
 	}
 	defer q.release()
+	if s != nil {
+		q.fenced = func() error { return s.fenced(q) }
+		defer func() { q.fenced = nil }()
+	}
 	return q.append(ctx, parcels, func(i int, offset int64) { msgs[owner[i]].Offset = offset })
 }
 

@@ -14,6 +14,7 @@ const (
 	maxBatch = 3 << 20 // bytes of messages in one request; brokers take 4 MiB
 	maxBody  = 2 << 20 // of one message; larger values are split
 	pullMost = 1024    // messages in one pull; the broker gives fewer
+	jumpFrom = 1024    // messages of others that nobody asked for are passed one by one up to here
 )
 
 // errMoved: somebody else has written to a queue since its end was looked at.
@@ -36,6 +37,9 @@ type queue struct {
 	// keys are the KEYS of batches as a whole, for topics with compaction.
 	keys string
 
+	// fenced returns an error if what is being appended must not go; nil: it may.
+	fenced func() error
+
 	lock    chan struct{} // held over all below, and over requests: one batch is in flight
 	known   bool
 	written bool   // by us, since the end was first looked at
@@ -44,6 +48,9 @@ type queue struct {
 	batch   uint64 // number of the last batch
 	others  uint64 // messages of others that came between ours
 	buf     []byte
+	sized   bool              // place was known once
+	aliens  map[string]uint64 // valid messages of others that were passed, by their Source; nil: nobody asks
+	jumps   int               // how often messages were passed without a look
 }
 
 func newQueue(c *cluster, topic string, q remoting.Queue, writer string) *queue {
@@ -95,6 +102,11 @@ func (q *queue) send(ctx context.Context, list []parcel, landed func(i int, offs
 	q.batch++
 	p := q.c.patience(q.q.Broker)
 	for done := 0; done < len(list); {
+		if q.fenced != nil {
+			if err := q.fenced(); err != nil {
+				return err
+			}
+		}
 		rest := list[done:]
 		q.encode(rest)
 		at, err := q.request(ctx)
@@ -117,7 +129,7 @@ func (q *queue) send(ctx context.Context, list []parcel, landed func(i int, offs
 		others := false
 		err = q.settle(ctx, at, func(s stamp) {
 			if s.writer != q.writer || s.batch != q.batch {
-				others = true
+				others = others || done < len(list) // what is behind ours was not in the way
 				q.others++
 				return
 			}
@@ -130,7 +142,7 @@ func (q *queue) send(ctx context.Context, list []parcel, landed func(i int, offs
 			q.unsure()
 			return err
 		}
-		if others && (q.exclusive || !q.written && !q.shared) {
+		if others && (q.exclusive || q.fenced == nil && !q.written && !q.shared) {
 			return errMoved // what is known of the end is right from here on
 		}
 	}
@@ -196,10 +208,12 @@ func (q *queue) catchUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !q.known && q.visit == nil {
+	if q.visit == nil && (!q.sized || q.aliens == nil && (!q.known || end-q.place > jumpFrom)) {
+		q.jumps++
 		if err := q.findEnd(ctx, end); err != nil {
 			return err
 		}
+		q.sized = true
 	}
 	if err := q.walk(ctx, end, func(stamp) {}); err != nil {
 		return err
@@ -256,6 +270,9 @@ func (q *queue) pass(m *remoting.Message, see func(s stamp)) error {
 		if err := q.visit(m, s); err != nil {
 			return err
 		}
+	}
+	if err := q.note(m, s); err != nil {
+		return err
 	}
 	see(s)
 	q.place = m.Offset + 1

@@ -35,6 +35,7 @@ type state struct {
 	entries map[string]entryAt
 	open    map[string]*save // of which the last message has not come
 	dirty   map[string]int64 // where the newest message of a key is that does not count: compaction would keep it
+	shared  *shared          // nil: nobody has asked for it
 }
 
 // entryAt is an entry and where it stands. A deletion has a nil value.
@@ -178,6 +179,9 @@ func (s *state) commit(sv *save) {
 			delete(s.dirty, e.key)
 		}
 	}
+	if s.shared != nil {
+		s.shared.note(sv.list)
+	}
 }
 
 // write saves entries. The queue is acquired.
@@ -252,15 +256,32 @@ func (s *state) save(ctx context.Context, list []offsets.Entry) error {
 	return s.write(ctx, list)
 }
 
+// check returns what allowed does as of now.
+func (s *state) check(ctx context.Context, allowed func() error) error {
+	if err := s.q.acquire(ctx); err != nil {
+		return err
+	}
+	defer s.q.release()
+	if err := s.fence(ctx); err != nil {
+		return err
+	}
+	return allowed()
+}
+
 // load returns the entries whose keys begin with a prefix, ordered, with all
-// that others have saved before.
-func (s *state) load(ctx context.Context, prefix string) ([]offsets.Entry, error) {
+// that others have saved before, if that is allowed as of then; nil: it is.
+func (s *state) load(ctx context.Context, prefix string, allowed func() error) ([]offsets.Entry, error) {
 	if err := s.q.acquire(ctx); err != nil {
 		return nil, err
 	}
 	defer s.q.release()
 	if err := s.fence(ctx); err != nil {
 		return nil, err
+	}
+	if allowed != nil {
+		if err := allowed(); err != nil {
+			return nil, err
+		}
 	}
 	if err := s.repair(ctx); err != nil {
 		return nil, err
@@ -285,12 +306,17 @@ type store struct{ l *Log }
 
 // Load returns the entries whose key begins with prefix.
 func (s store) Load(ctx context.Context, prefix string) ([]offsets.Entry, error) {
+	return s.loadIf(ctx, prefix, nil)
+}
+
+// loadIf is Load where that is allowed as of then.
+func (s store) loadIf(ctx context.Context, prefix string, allowed func() error) ([]offsets.Entry, error) {
 	ctx, done, err := s.l.enter(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	list, err := s.l.state.load(ctx, spaceEntry+prefix)
+	list, err := s.l.state.load(ctx, spaceEntry+prefix, allowed)
 	for i := range list {
 		list[i].Key = list[i].Key[len(spaceEntry):]
 	}
@@ -311,9 +337,14 @@ func (l *Log) save(ctx context.Context, entries []offsets.Entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
+	return l.state.save(ctx, entriesOf(entries))
+}
+
+// entriesOf returns entries of the store as they are in the state.
+func entriesOf(entries []offsets.Entry) []offsets.Entry {
 	list := make([]offsets.Entry, len(entries))
 	for i, e := range entries {
 		list[i] = offsets.Entry{Key: spaceEntry + e.Key, Pos: e.Pos}
 	}
-	return l.state.save(ctx, list)
+	return list
 }
