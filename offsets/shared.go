@@ -3,7 +3,7 @@ package offsets
 import "context"
 
 // View is what a Shared has, as of one place in the order of its writes. It is
-// valid during the call that it is given to, and so is its memory.
+// valid during the call that it is given to. Positions are never changed.
 type View interface {
 	// Place is that of the next write. Places rise, and none comes twice.
 	Place() int64
