@@ -182,10 +182,21 @@ func TestDocumentsNameWhatIsThere(t *testing.T) {
 	}
 }
 
+// Each key of a worker has its line.
+func TestWorkerKeysAreDocumented(t *testing.T) {
+	text := readFile(t, "deploy/rest.md") + readFile(t, "deploy/rocketmq.md")
+	for _, o := range workerOptions() {
+		name, short := o.Name, o.Name[strings.LastIndex(o.Name, ".")+1:]
+		if !strings.Contains(text, "`"+name+"`") && !(o.Pattern != nil && strings.Contains(text, "`."+short+"`")) && !strings.HasSuffix(name, "store.type") {
+			t.Errorf("%s is in neither document", name)
+		}
+	}
+}
+
 var link = regexp.MustCompile(`\]\(([^)#]+)(?:#[^)]*)?\)`)
 
 func TestLinksOfDocuments(t *testing.T) {
-	for _, path := range []string{"README.md", "deploy/operators.md"} {
+	for _, path := range []string{"README.md", "deploy/operators.md", "deploy/rest.md", "deploy/rocketmq.md"} {
 		for _, m := range link.FindAllStringSubmatch(readFile(t, path), -1) {
 			if _, err := os.Stat(filepath.Join(root, filepath.Dir(path), m[1])); err != nil && !strings.Contains(m[1], "://") {
 				t.Errorf("%s: %v", path, err)

@@ -85,10 +85,17 @@ type process struct {
 	result   *result
 }
 
-func (s *sandbox) start(args ...string) *process {
+func (s *sandbox) start(args ...string) *process { return s.startTo(nil, args...) }
+
+// startTo is start with a file for what it says, which can be read before the
+// end; nil: none.
+func (s *sandbox) startTo(log *os.File, args ...string) *process {
 	s.t.Helper()
 	p := &process{s: s, cmd: s.command(args...), ended: make(chan error, 1)}
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.err
+	if log != nil {
+		p.cmd.Stdout, p.cmd.Stderr = log, log
+	}
 	if err := p.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}

@@ -260,6 +260,18 @@ func TestWorkerConfiguration(t *testing.T) {
 		{"a role of nobody", `{"rest.user.ann.role": "admin"}`, "there is no rest.user.ann.password"},
 		{"an empty password", `{"rest.user.ann.password": ""}`, "is empty"},
 		{"a secret", `{"rest.user.ann.password": "${env:TOWLINE_TEST_NOT_SET}"}`, "no variable TOWLINE_TEST_NOT_SET"},
+		{"two places", `{"namesrvAddr": "127.0.0.1:9876", "data.dir": "x"}`, "data.dir: topics, positions and connectors are in RocketMQ"},
+		{"bytes of a broker", `{"namesrvAddr": "127.0.0.1:9876", "log.retention.bytes": "1"}`, "by their age alone"},
+		{"for ever", `{"namesrvAddr": "127.0.0.1:9876", "log.retention.ms": "0"}`, "nothing for ever"},
+		{"no port", `{"namesrvAddr": "127.0.0.1:9876;localhost"}`, "\"localhost\" is not host:port"},
+		{"no name servers", `{"connectClusterId": "x"}`, "connectClusterId: is for topics in RocketMQ"},
+		{"a dot", `{"namesrvAddr": "127.0.0.1:9876", "connectClusterId": "a.b"}`, "letters, digits"},
+		{"no secret", `{"namesrvAddr": "127.0.0.1:9876", "aclEnable": true, "accessKey": "x"}`, "both accessKey and secretKey"},
+		{"no access control", `{"namesrvAddr": "127.0.0.1:9876", "accessKey": "x"}`, "has no use without aclEnable"},
+		{"no TLS", `{"namesrvAddr": "127.0.0.1:9876", "tls.client.certPath": "x"}`, "has no use without useTLS"},
+		{"no trust", `{"namesrvAddr": "127.0.0.1:9876", "useTLS": true, "tls.client.trustCertPath": "nix.pem"}`, "nix.pem: no such file"},
+		{"no key", `{"namesrvAddr": "127.0.0.1:9876", "useTLS": true, "tls.client.certPath": "nix.pem"}`, "tls.client.certPath and tls.client.keyPath: have to be PEM"},
+		{"of RocketMQ Connect", `{"namesrvAddr": "127.0.0.1:9876", "httpPort": 8082}`, "give listeners"},
 		{"an origin", `{"access.control.allow.origin": "*"}`, "not scheme://host"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

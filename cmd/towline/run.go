@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,9 +20,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/towline/towline/connect"
 	"github.com/towline/towline/connect/config"
 	"github.com/towline/towline/connect/pebblelog"
 	"github.com/towline/towline/connect/rest"
+	"github.com/towline/towline/connect/rocketlog"
 	"github.com/towline/towline/connect/standalone"
 	"github.com/towline/towline/connect/worker"
 )
@@ -49,6 +52,8 @@ type runFlags struct {
 	noTopics, keepTopics bool
 	advertisedHost       string
 	advertisedPort       int
+	rocket               *rocketlog.Options // nil: topics are in dataDir
+	queues               string             // of topics by default, where they are in RocketMQ
 }
 
 func runCommand(ctx context.Context, args []string, out, errOut io.Writer) error {
@@ -142,23 +147,30 @@ func runConnectors(ctx context.Context, f runFlags, files []*config.File, logger
 	w := worker.New(logger, worker.NewMetrics(reg))
 	var address atomic.Pointer[string] // where this process is reached
 	address.Store(new(string))
-	h := standalone.New(standalone.Options{Registry: registry(), Worker: w, Logger: logger, WorkerID: func() string { return *address.Load() }})
-	openLog := func() (*pebblelog.Log, error) {
-		log, err := pebblelog.Open(pebblelog.Options{Dir: f.dataDir, Retention: f.retention, RetentionBytes: f.retentionBytes,
-			Protect: h.Protect, Logger: logger})
+	plugins := registry()
+	if f.queues != "" {
+		plugins.Defaults = map[string]string{queueDefault: f.queues}
+	}
+	h := standalone.New(standalone.Options{Registry: plugins, Worker: w, Logger: logger, WorkerID: func() string { return *address.Load() }})
+	openLog := func(ctx context.Context) (log runLog, err error) {
+		if f.rocket != nil {
+			log, err = openRocket(ctx, *f.rocket, logger)
+		} else {
+			log, err = openPebble(f, h.Protect, logger)
+		}
 		if err == nil {
 			w.Use(log)
 		}
 		return log, err
 	}
-	log, err := openLog()
+	log, err := openLog(ctx)
 	if err != nil {
 		return envError{err}
 	}
 	if err := h.Load(ctx, files); err != nil {
 		return errors.Join(err, log.Close())
 	}
-	handler := rest.New(rest.Options{Herder: h, Registry: registry(), Metrics: reg, TaskMetrics: w.TaskMetrics(), Logger: logger, Version: version, Commit: commit(),
+	handler := rest.New(rest.Options{Herder: h, Registry: plugins, Metrics: reg, TaskMetrics: w.TaskMetrics(), Logger: logger, Version: version, Commit: commit(),
 		Accounts: f.accounts, Origins: f.origins, NoTopics: f.noTopics, KeepTopics: f.keepTopics})
 	stopServing, err := serve(ctx, f, handler, &address, logger)
 	if err != nil {
@@ -168,7 +180,7 @@ func runConnectors(ctx context.Context, f runFlags, files []*config.File, logger
 	mctx, stopMinding := context.WithCancel(ctx)
 	defer stopMinding()
 	go giveMemoryBack(mctx, w)
-	logger.Info("towline runs", "version", version, "data-dir", f.dataDir, "connectors", len(files))
+	logger.Info("towline runs", "version", version, "topics in", f.place(), "connectors", len(files))
 	for {
 		err = errors.Join(runOver(ctx, w, log, f.stay), log.Close())
 		if fault := log.Err(); fault == nil || ctx.Err() != nil {
@@ -181,10 +193,33 @@ func runConnectors(ctx context.Context, f runFlags, files []*config.File, logger
 	}
 }
 
+// runLog is a log that may fail by itself.
+type runLog interface {
+	connect.Log
+	// Err returns why it takes nothing more; nil while it does.
+	Err() error
+}
+
+// place says where topics are.
+func (f *runFlags) place() string {
+	if f.rocket != nil {
+		return "RocketMQ at " + strings.Join(f.rocket.NameServers, ";") + ", namespace " + f.rocket.Namespace
+	}
+	return f.dataDir
+}
+
+func openPebble(f runFlags, protect func(string, int32) (int64, bool), logger *slog.Logger) (runLog, error) {
+	log, err := pebblelog.Open(pebblelog.Options{Dir: f.dataDir, Retention: f.retention, RetentionBytes: f.retentionBytes, Protect: protect, Logger: logger})
+	if err != nil {
+		return nil, err
+	}
+	return log, nil
+}
+
 // runOver runs w until ctx ends, all tasks have ended, or the log has failed:
 // a log that met a full disk or the like takes nothing more until it is
 // opened anew.
-func runOver(ctx context.Context, w *worker.Worker, log *pebblelog.Log, stay bool) error {
+func runOver(ctx context.Context, w *worker.Worker, log runLog, stay bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	watched := make(chan struct{})
@@ -213,9 +248,9 @@ func runOver(ctx context.Context, w *worker.Worker, log *pebblelog.Log, stay boo
 }
 
 // reopen opens the log again, with pauses until that succeeds.
-func reopen(ctx context.Context, open func() (*pebblelog.Log, error), logger *slog.Logger) (*pebblelog.Log, error) {
+func reopen(ctx context.Context, open func(context.Context) (runLog, error), logger *slog.Logger) (runLog, error) {
 	for pause := time.Second; ; pause = min(2*pause, 30*time.Second) {
-		log, err := open()
+		log, err := open(ctx)
 		if err == nil {
 			logger.Info("the log is open again")
 			return log, nil
@@ -264,8 +299,8 @@ func serve(ctx context.Context, f runFlags, h *rest.Handler, address *atomic.Poi
 		open = append(open, l)
 	}
 	address.Store(f.advertised(open[0].Addr().String()))
-	path := filepath.Join(f.dataDir, addressFile)
-	if err := os.WriteFile(path, []byte(f.url(open, 0, "")+"\n"), 0o644); err != nil {
+	forget, err := f.tell(f.url(open, 0, ""))
+	if err != nil {
 		closeAll()
 		return nil, envError{err}
 	}
@@ -282,8 +317,18 @@ func serve(ctx context.Context, f runFlags, h *rest.Handler, address *atomic.Poi
 	return func() {
 		cancel()
 		serving.Wait()
-		os.Remove(path)
+		forget()
 	}, nil
+}
+
+// tell writes down for commands where this process is reached. Without a data
+// folder they must be told.
+func (f *runFlags) tell(url string) (forget func(), err error) {
+	if f.dataDir == "" {
+		return func() {}, nil
+	}
+	path := filepath.Join(f.dataDir, addressFile)
+	return func() { os.Remove(path) }, os.WriteFile(path, []byte(url+"\n"), 0o644)
 }
 
 // url returns where a listener is reached; plain stands before one in clear.

@@ -51,7 +51,7 @@ func workerCommand(ctx context.Context, args []string, out, errOut io.Writer) er
 // it has one.
 func workerOptions() []connect.Option {
 	role := []string{"admin", "reader"}
-	return []connect.Option{
+	return append(rocketOptions(), []connect.Option{
 		{Name: "listeners", Type: connect.TypeList, Default: "http://" + defaultListen, Doc: "Where the REST API is served: `http://host:port` or `https://host:port`, separated by commas."},
 		{Name: "rest.advertised.host.name", Type: connect.TypeString, Doc: "The host that the worker is known by in `worker_id`."},
 		{Name: "rest.advertised.port", Type: connect.TypeInt, Default: "0", Min: 0, Max: 65535, Doc: "The port that the worker is known by."},
@@ -72,7 +72,7 @@ func workerOptions() []connect.Option {
 		{Name: "log.retention.bytes", Type: connect.TypeLong, Default: "0", Min: 0, Max: 1 << 60, Doc: "The most bytes that a partition keeps of what all sinks have read; 0 for no limit."},
 		{Name: "log.level", Type: connect.TypeString, Default: "info", Values: []string{"debug", "info", "warn", "error"}, Doc: "What is logged."},
 		{Name: "log.format", Type: connect.TypeString, Default: "text", Values: []string{"text", "json"}, Doc: "How."},
-	}
+	}...)
 }
 
 // explainWorker says what to do about keys of Kafka Connect that have no use.
@@ -91,7 +91,7 @@ func explainWorker(key string) string {
 	case strings.HasSuffix(key, ".password") && strings.Contains(key, "ssl."):
 		return "has no use: PEM files have no password; keep them readable for Towline alone"
 	}
-	return ""
+	return explainRocket(key)
 }
 
 // readWorker reads a worker's configuration.
@@ -133,6 +133,12 @@ func readWorker(path string) (runFlags, error) {
 	}
 	if f.listeners, err = workerListeners(cfg); err != nil {
 		return fault("%v", err)
+	}
+	if f.rocket, err = rocketConfig(cfg); err != nil {
+		return fault("%v", err)
+	}
+	if f.rocket != nil {
+		f.dataDir, f.queues = "", cfg.String("defaultTopicQueueNums")
 	}
 	return f, nil
 }

@@ -15,6 +15,8 @@ type Registry struct {
 	Transforms []connect.Plugin
 	Predicates []connect.Plugin
 	Converters []connect.Plugin
+	// Defaults are those of options, by name, where the worker has others.
+	Defaults map[string]string
 }
 
 // Connector is a checked configuration of one connector.
@@ -96,7 +98,7 @@ func (b *builder) connector(name string) *Connector {
 		b.takeAll()
 		return c
 	}
-	c.Config = b.options(name, "", OptionsOf(&c.Plugin))
+	c.Config = b.options(name, "", b.reg.OptionsOf(&c.Plugin))
 	b.rules(c)
 	b.shared(c.Config.String("value.converter"))
 	c.Converter = b.part(b.reg.Converters, "converter", "value.converter", c.Config.String("value.converter"), "value.converter.")

@@ -52,11 +52,17 @@ func Inspect(reg *Registry, f *File) []Setting {
 
 // OptionsOf returns all options that a configuration of a connector may have,
 // but for those of its converters and transforms.
-func OptionsOf(p *connect.Plugin) []connect.Option {
+func (reg *Registry) OptionsOf(p *connect.Plugin) []connect.Option {
+	list := slices.Concat(Common(), p.Options, SinkOnly())
 	if p.Source != nil {
-		return slices.Concat(Common(), p.Options, SourceOnly())
+		list = slices.Concat(Common(), p.Options, SourceOnly())
 	}
-	return slices.Concat(Common(), p.Options, SinkOnly())
+	for i := range list {
+		if v, ok := reg.Defaults[list[i].Name]; ok {
+			list[i].Default = v
+		}
+	}
+	return list
 }
 
 // Shown returns a configuration as it may be shown: as its user wrote it, with

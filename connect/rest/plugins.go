@@ -95,7 +95,7 @@ func (c *call) pluginConfig() error {
 	class := c.r.PathValue("plugin")
 	reg := c.h.opts.Registry
 	if p, ok := find(reg.Connectors, class); ok {
-		return c.reply(http.StatusOK, definitions(config.OptionsOf(&p)))
+		return c.reply(http.StatusOK, definitions(reg.OptionsOf(&p)))
 	}
 	for _, set := range [][]connect.Plugin{reg.Converters, reg.Transforms, reg.Predicates} {
 		if p, ok := find(set, class); ok {

@@ -2,6 +2,7 @@ package rocketlog
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -154,7 +155,7 @@ func (p *patience) pause(ctx context.Context, err error) error {
 	}
 	if p.since.IsZero() {
 		p.since = time.Now()
-		p.c.logger.Warn("broker does not answer; trying again", "broker", p.broker, "error", err)
+		p.c.logger.Warn("RocketMQ does not answer; trying again", "broker", p.broker, "wait", p.c.wait, "error", err)
 	} else if time.Since(p.since) > p.c.wait {
 		return err
 	}
@@ -177,7 +178,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // passing reports whether a fault may pass by itself.
 func passing(err error) bool {
-	if remoting.IsClosed(err) || connect.IsPermanent(err) {
+	var untrusted *tls.CertificateVerificationError
+	if remoting.IsClosed(err) || connect.IsPermanent(err) || errors.As(err, &untrusted) {
 		return false
 	}
 	var refused *remoting.Error

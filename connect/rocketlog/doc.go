@@ -78,6 +78,12 @@
 // if the claim holds at the place of the save, and what it appends never comes
 // behind messages of the same source by another, see session.
 //
+// # One writer
+//
+// With Options.Alone a log has the lease of its namespace: the broker's lock of
+// the state's queue, which is renewed. Calls wait while that may have run out,
+// as it does while the broker is away; a log whose lease another has got ends.
+//
 // # Reading
 //
 // A reader has a goroutine for each partition, with a long poll that holds up

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -29,6 +30,10 @@ const (
 	DefaultWait      = 2 * time.Minute
 )
 
+// attrReserve is the attribute of a topic that says for how many hours its
+// messages are kept.
+const attrReserve = "reserve.time"
+
 // closeWait bounds how long Close waits for what was appended to be shown.
 const closeWait = 20 * time.Second
 
@@ -45,6 +50,14 @@ type Options struct {
 	// Namespace keeps topics apart from those of others; "": DefaultNamespace.
 	Namespace string
 
+	// Alone has the namespace belong to this log: while it is open no other that
+	// is Alone can be opened, by whatever process. What is taken from it ends it,
+	// see Err.
+	Alone bool
+	// Retention is how long topics that are made are to keep messages; 0: as long
+	// as brokers do anyway.
+	Retention time.Duration
+
 	Credentials *remoting.Credentials // nil: requests are not signed
 	TLS         *tls.Config           // nil: plain connections
 
@@ -52,6 +65,8 @@ type Options struct {
 	// fail; 0: DefaultWait.
 	Wait   time.Duration
 	Logger *slog.Logger // nil: slog.Default()
+
+	leaseWait time.Duration // how long Alone waits for another; 0: leaseWait
 }
 
 // Log is a connect.Log in a RocketMQ cluster. Make one with Open.
@@ -59,13 +74,16 @@ type Log struct {
 	c         *cluster
 	namespace string
 	writer    string
+	retention time.Duration
 	state     *state
+	lease     *lease // nil: others may write as well
 	closing   chan struct{}
 
 	mu      sync.Mutex
 	topics  map[string]*topic
 	made    chan struct{}
 	closed  bool
+	why     error // closing is closed
 	calls   sync.WaitGroup
 	readers sync.WaitGroup
 }
@@ -95,7 +113,7 @@ func Open(ctx context.Context, o Options) (l *Log, err error) {
 	if o.Namespace == "" {
 		o.Namespace = DefaultNamespace
 	}
-	if err := checkNamespace(o.Namespace); err != nil {
+	if err := CheckNamespace(o.Namespace); err != nil {
 		return nil, err
 	}
 	if len(o.NameServers) == 0 {
@@ -108,24 +126,45 @@ func Open(ctx context.Context, o Options) (l *Log, err error) {
 		o.Logger = slog.Default()
 	}
 	client := remoting.New(remoting.Options{TLS: o.TLS, Credentials: o.Credentials})
-	l = &Log{namespace: o.Namespace, writer: strings.ToLower(rand.Text()[:10]), topics: map[string]*topic{}, made: make(chan struct{}), closing: make(chan struct{}),
+	l = &Log{namespace: o.Namespace, writer: strings.ToLower(rand.Text()[:10]), retention: o.Retention, topics: map[string]*topic{}, made: make(chan struct{}), closing: make(chan struct{}),
 		c: &cluster{client: client, names: o.NameServers, name: o.Cluster, group: o.Namespace, wait: o.Wait, logger: o.Logger, masters: map[string]string{}}}
-	if err := l.open(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("rocketlog: open namespace %s: %w", o.Namespace, err), client.Close())
+	if err := l.open(ctx, o); err != nil {
+		cctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWait)
+		defer cancel()
+		return nil, errors.Join(fmt.Errorf("rocketlog: open namespace %s: %w", o.Namespace, err), l.lease.release(cctx), client.Close())
 	}
 	return l, nil
 }
 
-func (l *Log) open(ctx context.Context) error {
-	broker, err := l.stateBroker(ctx)
+func (l *Log) open(ctx context.Context, o Options) error {
+	broker, err := l.findState(ctx)
 	if err != nil {
 		return err
 	}
 	q := newQueue(l.c, l.namespace+"%"+stateName, remoting.Queue{Broker: broker}, l.writer)
+	if o.Alone {
+		if err := l.own(ctx, q, o.leaseWait); err != nil {
+			return err
+		}
+	}
 	if l.state, err = openState(ctx, q); err != nil {
 		return err
 	}
 	return l.loadTopics(ctx)
+}
+
+// findState is stateBroker, again and again while there are no name servers or
+// brokers yet.
+func (l *Log) findState(ctx context.Context) (string, error) {
+	for p := l.c.patience("any"); ; {
+		broker, err := l.stateBroker(ctx)
+		if err == nil {
+			return broker, nil
+		}
+		if err = p.pause(ctx, err); err != nil {
+			return "", err
+		}
+	}
 }
 
 // stateBroker returns the broker that has the state, and makes the topic where
@@ -249,22 +288,28 @@ func (l *Log) enter(ctx context.Context) (_ context.Context, done func(), err er
 		return nil, nil, context.Cause(ctx)
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed {
-		return nil, nil, ErrClosed
+	if l.why != nil {
+		defer l.mu.Unlock()
+		return nil, nil, l.why
 	}
 	l.calls.Add(1)
+	l.mu.Unlock()
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := make(chan struct{})
 	go func() {
 		select {
 		case <-l.closing:
-			cancel(ErrClosed)
+			cancel(l.cause())
 		case <-stop:
 		}
 		l.calls.Done()
 	}()
-	return ctx, func() { cancel(nil); close(stop) }, nil
+	done = func() { cancel(nil); close(stop) }
+	if err := l.lease.held(ctx); err != nil {
+		done()
+		return nil, nil, err
+	}
+	return ctx, done, nil
 }
 
 // queueOf returns a partition's queue.
@@ -337,9 +382,16 @@ func (l *Log) layOut(ctx context.Context, name string, partitions int) (lay layo
 			continue
 		}
 		want := remoting.TopicConfig{Topic: brokerName(l.namespace, name), Queues: n}
+		if l.retention > 0 {
+			hours := int64((l.retention + time.Hour - 1) / time.Hour)
+			want.Attributes = map[string]string{attrReserve: strconv.FormatInt(hours, 10)}
+		}
 		has, err := l.makeTopic(ctx, b.Name, want)
 		if err != nil {
 			return lay, err
+		}
+		if got := has.Attributes[attrReserve]; got != want.Attributes[attrReserve] {
+			return lay, fmt.Errorf("broker %s has %s=%q for it, not %q as it was asked to make", b.Name, attrReserve, got, want.Attributes[attrReserve])
 		}
 		if has.Queues != n {
 			return lay, fmt.Errorf("broker %s has %d queues of it, not %d as it was asked to make", b.Name, has.Queues, n)
@@ -473,6 +525,30 @@ func (l *Log) Atomic() bool { return false }
 // Store returns the log's own store of entries.
 func (l *Log) Store() offsets.Store { return store{l} }
 
+// Err returns why the log has ended by itself, nil if it has not.
+func (l *Log) Err() error {
+	if err := l.cause(); !errors.Is(err, ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+func (l *Log) cause() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.why
+}
+
+// fail ends all calls and readers; the first cause counts.
+func (l *Log) fail(why error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.why == nil {
+		l.why = why
+		close(l.closing)
+	}
+}
+
 // Close ends the log and its readers. It waits a little until readers elsewhere
 // get what was appended.
 func (l *Log) Close() error {
@@ -482,9 +558,9 @@ func (l *Log) Close() error {
 		return ErrClosed
 	}
 	l.closed = true
-	close(l.closing)
 	topics := l.topics
 	l.mu.Unlock()
+	l.fail(ErrClosed)
 	l.readers.Wait()
 	l.calls.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
@@ -496,5 +572,5 @@ func (l *Log) Close() error {
 			}
 		}
 	}
-	return l.c.client.Close()
+	return errors.Join(l.lease.release(ctx), l.c.client.Close())
 }

@@ -41,8 +41,8 @@ func plain(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-'
 }
 
-// checkNamespace returns what is wrong with a namespace.
-func checkNamespace(s string) error {
+// CheckNamespace returns what is wrong with a namespace.
+func CheckNamespace(s string) error {
 	const most = 40
 	if s == "" || len(s) > most {
 		return fmt.Errorf("rocketlog: namespace %q must have 1 to %d characters", s, most)

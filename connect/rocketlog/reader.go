@@ -85,7 +85,7 @@ func (l *Log) OpenReader(ctx context.Context, from []connect.Cursor) (connect.Re
 		defer l.readers.Done()
 		select {
 		case <-l.closing:
-			r.end(ErrClosed)
+			r.end(l.cause())
 		case <-r.done:
 		}
 		r.wg.Wait()

@@ -230,7 +230,7 @@ func TestNames(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", "a.b", "a%b", "\u00e9", strings.Repeat("n", 41)} {
-		if checkNamespace(bad) == nil {
+		if CheckNamespace(bad) == nil {
 			t.Errorf("%q passes as a namespace", bad)
 		}
 	}

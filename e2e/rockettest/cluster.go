@@ -63,7 +63,7 @@ func findInstallation() (*installation, error) {
 
 // Launch starts a cluster and waits until its brokers are known to its name
 // server. The context bounds the start alone.
-func Launch(ctx context.Context, cfg Config) (c *Cluster, err error) {
+func Launch(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 	in, err := findInstallation()
 	if err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func Launch(ctx context.Context, cfg Config) (c *Cluster, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("rockettest: make folder: %w", err)
 	}
-	c = &Cluster{dir: dir}
+	c := &Cluster{dir: dir}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, c.Close())

@@ -43,6 +43,7 @@ const (
 	FlushSlaveTimeout   Code = 12
 	MessageIllegal      Code = 13
 	ServiceNotAvailable Code = 14
+	NoPermission        Code = 16
 	TopicNotExist       Code = 17
 	PullNotFound        Code = 19
 	PullRetry           Code = 20
@@ -61,7 +62,11 @@ type Error struct {
 
 // Error says what was refused, by whom and why.
 func (e *Error) Error() string {
-	return fmt.Sprintf("remoting: %s: %s answers with code %d: %s", e.What, e.Addr, e.Code, e.Remark)
+	hint := ""
+	if e.Code == NoPermission {
+		hint = "; check the access key, the secret key and what they may do"
+	}
+	return fmt.Sprintf("remoting: %s: %s answers with code %d: %s%s", e.What, e.Addr, e.Code, e.Remark, hint)
 }
 
 // IsCode reports whether err is a refusal with a code.
