@@ -72,6 +72,7 @@ func TestConnectorCommands(t *testing.T) {
 	s.write("offsets.json", `{"offsets": [{"partition": {"kafka_topic": "u", "kafka_partition": 0}, "offset": {"kafka_offset": 9}}]}`)
 	s.expect(exitConfig, "the offsets cannot be set", "connector", "offsets-set", "out", "offsets.json")
 	s.expect(exitOK, "", "connector", "topics", "out")
+	s.expect(exitConfig, "has no dead letters", "dlq", "list", "out")
 	s.expect(exitConfig, "did you mean resume?", "connector", "resum", "out")
 	s.expect(exitConfig, "takes 1 arguments, not 0", "connector", "pause")
 	s.expect(exitConfig, "what is to be done?", "connector")

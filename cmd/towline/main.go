@@ -37,6 +37,7 @@ const usage = `towline captures every change of a MySQL server and delivers it.
   towline snapshot COMMAND        start, stop, pause, resume copies of tables in the running one, or tell their status
   towline connector COMMAND       list, make, change, pause, stop, restart, delete connectors of the running one; their offsets
   towline task COMMAND            list and restart tasks
+  towline dlq COMMAND             list, show, drop dead letters: records that a connector could not process
   towline plugin COMMAND          list what the running one can make connectors of; check a connector file with it
   towline plugins [NAME]          list what connectors, transforms and converters there are, and their options
   towline version
@@ -65,7 +66,7 @@ func main() {
 
 func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	commands := map[string]func(context.Context, []string, io.Writer, io.Writer) error{
-		"run": runCommand, "worker": workerCommand, "connector": connectorCommand, "task": taskCommand, "plugin": pluginCommand, "doctor": doctorCommand, "status": statusCommand, "snapshot": snapshotCommand, "plugins": pluginsCommand,
+		"run": runCommand, "worker": workerCommand, "connector": connectorCommand, "task": taskCommand, "plugin": pluginCommand, "dlq": dlqCommand, "doctor": doctorCommand, "status": statusCommand, "snapshot": snapshotCommand, "plugins": pluginsCommand,
 		"version": func(_ context.Context, _ []string, out, _ io.Writer) error {
 			fmt.Fprintln(out, "towline", version)
 			return nil

@@ -170,7 +170,7 @@ func runConnectors(ctx context.Context, f runFlags, files []*config.File, logger
 	if err := h.Load(ctx, files); err != nil {
 		return errors.Join(err, log.Close())
 	}
-	handler := rest.New(rest.Options{Herder: h, Registry: plugins, Metrics: reg, TaskMetrics: w.TaskMetrics(), Logger: logger, Version: version, Commit: commit(),
+	handler := rest.New(rest.Options{Herder: h, Log: w.Log, Registry: plugins, Metrics: reg, TaskMetrics: w.TaskMetrics(), Logger: logger, Version: version, Commit: commit(),
 		Accounts: f.accounts, Origins: f.origins, NoTopics: f.noTopics, KeepTopics: f.keepTopics})
 	stopServing, err := serve(ctx, f, handler, &address, logger)
 	if err != nil {

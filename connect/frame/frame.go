@@ -18,6 +18,9 @@ const (
 	coveredOff = 8 // where what the checksum covers begins
 )
 
+// Is reports whether p begins as a frame does.
+func Is(p []byte) bool { return len(p) >= len(magic) && string(p[:len(magic)]) == magic }
+
 // Flags of a frame.
 const (
 	flagPacked = 1 << iota // what follows the flags is one block of S2

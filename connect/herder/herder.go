@@ -35,6 +35,7 @@ type Herder interface {
 	Connectors
 	Control
 	Offsets
+	Letters
 	// Cluster says which cluster this is.
 	Cluster(ctx context.Context) (Cluster, error)
 	// Health returns nil once requests can be answered; ErrStarting before
@@ -87,6 +88,13 @@ type Offsets interface {
 	// since ResetTopics.
 	Topics(ctx context.Context, name string) ([]string, error)
 	ResetTopics(ctx context.Context, name string) error
+}
+
+// Letters is the part of a Herder that knows of dead letters.
+type Letters interface {
+	// DeadLetters returns the topic of a connector's dead letters; "" if it has
+	// none.
+	DeadLetters(ctx context.Context, name string) (topic string, err error)
 }
 
 // Cluster is who answers.

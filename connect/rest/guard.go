@@ -12,7 +12,7 @@ import (
 // Two dangers are met here. Other machines: whoever reaches a port of the
 // machine could change connectors, read files of the host through them and
 // write what he likes to their targets. So what comes in by an address that is
-// not the loopback one may only read. And browsers: a page of any site may
+// not the loopback one may only read, and no rows of tables. And browsers: a page of any site may
 // send requests to this machine from its user's browser. Such requests bear
 // their origin, and are refused if they would change something; and a site that
 // makes its own name point here is refused by that name.
@@ -91,9 +91,12 @@ func (h *Handler) permit(r *http.Request, rt *route) error {
 	case rt.path == "/health":
 	case len(h.accounts) > 0 && from.role == Nobody:
 		return &httpError{http.StatusUnauthorized, "User cannot access the resource."}
-	case len(h.accounts) > 0 && from.role != Admin && rt.access != reads:
+	case len(h.accounts) > 0 && from.role != Admin && rt.access != reads && rt.access != rows:
 		return &httpError{http.StatusForbidden, "this account may read and change nothing"}
 	case len(h.accounts) > 0 || from.shown:
+	case rt.access == rows && !from.local:
+		return &httpError{http.StatusForbidden, "this address is open to other machines, and what is in tables is not shown through it to whoever comes; " +
+			"ask by the address 127.0.0.1 of the machine itself, or configure accounts (rest.user.<name>.password) or certificates"}
 	case rt.access == changes && !from.local:
 		return &httpError{http.StatusForbidden, "this address is open to other machines, and connectors cannot be changed through it by whoever comes; " +
 			"ask by the address 127.0.0.1 of the machine itself, or configure accounts (rest.user.<name>.password) or certificates"}

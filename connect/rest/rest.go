@@ -26,6 +26,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/towline/towline/connect"
 	"github.com/towline/towline/connect/config"
 	"github.com/towline/towline/connect/herder"
 )
@@ -33,6 +34,7 @@ import (
 // Options are what the handler of all routes needs.
 type Options struct {
 	Herder      herder.Herder
+	Log         func() connect.Log // the one in use; nil if there is none yet
 	Registry    *config.Registry
 	Metrics     prometheus.Gatherer
 	TaskMetrics prometheus.Gatherer // the same without what is of single tables

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -85,6 +86,29 @@ func (v void) Open(context.Context) ([]offsets.Entry, error) {
 func (void) Write(context.Context, *connect.Batch) error { return nil }
 func (void) Close() error                                { return nil }
 
+// picky is a sink that refuses rows with some ids.
+type picky struct {
+	void
+	ids []string
+}
+
+func (p picky) Write(_ context.Context, b *connect.Batch) error {
+	var be connect.BatchError
+	for i := range b.Records {
+		r := &b.Records[i]
+		if !r.Op.HasRow() {
+			continue
+		}
+		if n := r.Key()[0].Int(); slices.Contains(p.ids, fmt.Sprint(n)) {
+			be.Failed = append(be.Failed, connect.RecordError{Index: i, Err: fmt.Errorf("column id: %d is not welcome", n)})
+		}
+	}
+	if len(be.Failed) > 0 {
+		return &be
+	}
+	return nil
+}
+
 func registry() *config.Registry {
 	return &config.Registry{
 		Connectors: []connect.Plugin{
@@ -96,6 +120,10 @@ func registry() *config.Registry {
 				Covers: func(pos, head offsets.Position) bool { return len(pos) > 0 }},
 			{Name: "counting", Source: func(connect.Config, connect.Env) (connect.Source, error) { return &counting{}, nil },
 				Describe: func(pos offsets.Position) string { return fmt.Sprint(pos[0], " rows") }},
+			{Name: "picky", Options: []connect.Option{{Name: "refuse", Type: connect.TypeList}},
+				Sink: func(cfg connect.Config, _ connect.Env) (connect.Sink, error) {
+					return picky{ids: cfg.List("refuse")}, nil
+				}},
 			{Name: "void", Options: []connect.Option{{Name: "refuses", Type: connect.TypeBoolean, Default: "false"}},
 				Sink: func(cfg connect.Config, _ connect.Env) (connect.Sink, error) { return void{cfg.Bool("refuses")}, nil }},
 		},
@@ -130,6 +158,7 @@ func newRigWith(t *testing.T, opts Options, files ...*config.File) *rig {
 		log.Close()
 	})
 	opts.TaskMetrics = w.TaskMetrics()
+	opts.Log = w.Log
 	opts.Herder, opts.Registry, opts.Metrics, opts.Logger, opts.Version, opts.Commit = h, registry(), reg, logger, "v1", "c0ffee"
 	return &rig{New(opts), h}
 }
@@ -244,6 +273,9 @@ func TestWhoMayChange(t *testing.T) {
 		{"another machine", "192.0.2.1:80", "POST", "/connectors", nil, 403},
 		{"another machine", "192.0.2.1:80", "PUT", "/connectors/a/pause", nil, 403},
 		{"another machine that reads", "192.0.2.1:80", "GET", "/connectors", nil, 200},
+		{"another machine that reads rows", "192.0.2.1:80", "GET", "/v1/connectors/a/deadletters", nil, 403},
+		{"another machine that reads a row", "192.0.2.1:80", "GET", "/v1/connectors/a/deadletters/1", nil, 403},
+		{"another machine that drops rows", "192.0.2.1:80", "DELETE", "/v1/connectors/a/deadletters/1", nil, 403},
 		{"another machine that validates", "192.0.2.1:80", "PUT", "/connector-plugins/silent/config/validate", nil, 403},
 		{"this machine", "127.0.0.1:80", "GET", "/connectors", header("Host", "localhost:80"), 200},
 		{"this machine", "[::1]:80", "POST", "/connectors", header("Host", "[::1]:80"), 201},
@@ -278,6 +310,9 @@ func TestAccounts(t *testing.T) {
 		{"a token as password", "GET", "/connectors", basic("", "t-secret"), 401},
 		{"nonsense", "GET", "/connectors", http.Header{"Authorization": {"x"}}, 401},
 		{"a reader", "GET", "/connectors", basic("bob", "b-secret"), 200},
+		{"a reader of rows", "GET", "/v1/connectors/a/deadletters", basic("bob", "b-secret"), 404},
+		{"a reader who drops rows", "DELETE", "/v1/connectors/a/deadletters/1", basic("bob", "b-secret"), 403},
+		{"nobody who reads rows", "GET", "/v1/connectors/a/deadletters", nil, 401},
 		{"a reader who writes", "PUT", "/connectors/a/config", basic("bob", "b-secret"), 403},
 		{"a reader who signals", "POST", "/v1/signals", basic("bob", "b-secret"), 403},
 		{"an admin", "PUT", "/connectors/a/config", basic("ann", "a-secret"), 201},

@@ -13,6 +13,7 @@ type access int
 
 const (
 	reads   access = iota // who may read
+	rows                  // who may read what is in tables
 	signals               // who may ask a source for a copy
 	changes               // who may change connectors
 )
@@ -44,7 +45,7 @@ type Handler struct {
 // New returns the Handler of all routes.
 func New(opts Options) *Handler {
 	h := &Handler{opts: opts, accounts: newAccounts(opts.Accounts), mux: http.NewServeMux()}
-	h.routes = slices.Concat(workerRoutes(), connectorRoutes(), offsetRoutes(), pluginRoutes(), ownRoutes())
+	h.routes = slices.Concat(workerRoutes(), connectorRoutes(), offsetRoutes(), pluginRoutes(), ownRoutes(), letterRoutes())
 	methods := map[string][]string{}
 	for _, rt := range h.routes {
 		pattern := strings.TrimSuffix(rt.path, "/")

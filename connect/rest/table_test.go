@@ -89,6 +89,9 @@ func (r *rig) block(asked, want string) string {
 // id is what is another each time.
 var id = regexp.MustCompile(`("kafka_cluster_id"|"id"):"[A-Z2-7]{26}"`)
 
+// now is a time or version that is another each time.
+var now = regexp.MustCompile(`("time"|"state_since"|"source":{"version"):"(?:[-0-9T:.]+Z|\(devel\)|v[^"]+)"`)
+
 func show(a *httptest.ResponseRecorder) string {
 	head := fmt.Sprint(a.Code)
 	if l := a.Header().Get("Location"); l != "" {
@@ -97,5 +100,5 @@ func show(a *httptest.ResponseRecorder) string {
 	if l := a.Header().Get("Allow"); l != "" {
 		head += " " + l
 	}
-	return strings.TrimSpace(head + "\n" + id.ReplaceAllString(a.Body.String(), `$1:"ID"`))
+	return strings.TrimSpace(head + "\n" + now.ReplaceAllString(id.ReplaceAllString(a.Body.String(), `$1:"ID"`), `$1:"NOW"`))
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/towline/towline/connect"
 	"github.com/towline/towline/connect/config"
+	"github.com/towline/towline/connect/deadletter"
 )
 
 // chain is the transforms of a task, in order.
@@ -42,7 +43,7 @@ func newChain(c *config.Connector, env connect.Env) (*chain, error) {
 
 // apply runs all steps. Records that a step could not change are given to
 // dead and taken out of b; without dead they are an error.
-func (c *chain) apply(ctx context.Context, b *connect.Batch, dead func(*connect.Record, error) error) error {
+func (c *chain) apply(ctx context.Context, b *connect.Batch, dead func(*connect.Record, refusal) error) error {
 	if len(c.steps) > 0 || dead != nil {
 		for i := range b.Records {
 			b.Records[i].Flags &^= connect.Exact // rows may be others than the source has, or missing
@@ -57,7 +58,7 @@ func (c *chain) apply(ctx context.Context, b *connect.Batch, dead func(*connect.
 			err = c.applyWhere(ctx, b, s)
 		}
 		if err != nil {
-			if err = takeOut(b, err, dead); err != nil {
+			if err = takeOut(b, err, refusal{stage: deadletter.StageTransform, step: deadletter.StepOf(i, s.name)}, dead); err != nil {
 				return fmt.Errorf("transform %s: %w", s.name, err)
 			}
 		}
@@ -109,8 +110,9 @@ func shift(all *connect.BatchError, err error, base int) error {
 	return nil
 }
 
-// takeOut gives the records that err lists to dead and removes them from b.
-func takeOut(b *connect.Batch, err error, dead func(*connect.Record, error) error) error {
+// takeOut gives the records that err lists to dead, with where that was, and
+// removes them from b.
+func takeOut(b *connect.Batch, err error, where refusal, dead func(*connect.Record, refusal) error) error {
 	var be *connect.BatchError
 	if dead == nil || !errors.As(err, &be) {
 		return err
@@ -123,7 +125,8 @@ func takeOut(b *connect.Batch, err error, dead func(*connect.Record, error) erro
 		if next == len(be.Failed) || be.Failed[next].Index != i {
 			return true
 		}
-		if err := dead(r, be.Failed[next].Err); err != nil && first == nil {
+		where.err = be.Failed[next].Err
+		if err := dead(r, where); err != nil && first == nil {
 			first = err
 		}
 		next++

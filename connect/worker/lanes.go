@@ -10,6 +10,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/towline/towline/connect"
+	"github.com/towline/towline/connect/deadletter"
 	"github.com/towline/towline/offsets"
 	"github.com/towline/towline/schema"
 )
@@ -61,7 +62,7 @@ func (t *sinkTask) decode(ctx context.Context, u *sinkUnit) error {
 				return fmt.Errorf("decode message %d of %s/%d: %w", m.Offset, m.Topic, m.Partition, err)
 			}
 			u.batch.Records = u.batch.Records[:begin]
-			if err := t.dead.message(ctx, m, "VALUE_CONVERTER", err); err != nil {
+			if err := t.dead.message(ctx, m, err); err != nil {
 				return err
 			}
 		}
@@ -183,9 +184,9 @@ func (t *sinkTask) addState(u *sinkUnit, p partition, m offsets.Mark) {
 // transform runs the chain. Where transactions stay whole, the records up to
 // cut and those behind it stay apart.
 func (t *sinkTask) transform(ctx context.Context, u *sinkUnit, cut int) error {
-	var dead func(*connect.Record, error) error
+	var dead func(*connect.Record, refusal) error
 	if t.dead != nil {
-		dead = func(r *connect.Record, err error) error { return t.dead.record(ctx, r, "TRANSFORMATION", err) }
+		dead = func(r *connect.Record, why refusal) error { return t.dead.record(ctx, r, u.topicOf(r), why) }
 	}
 	if !t.whole {
 		return t.chain.apply(ctx, &u.batch, dead)
@@ -417,7 +418,7 @@ func (t *sinkTask) laneLoop(ctx context.Context, lane int) error {
 		}
 		b.Records, b.State = w.records, w.state
 		t.meter.stages.queued(writing.enter(stageWrite), w.left)
-		if err := t.write(ctx, sink, &b); err != nil {
+		if err := t.write(ctx, sink, &b, w.unit); err != nil {
 			return false, err
 		}
 		writing.enter(stageWriteWait)
@@ -429,8 +430,8 @@ func (t *sinkTask) laneLoop(ctx context.Context, lane int) error {
 	})
 }
 
-// write has the sink write b. Records that it refuses become dead letters.
-func (t *sinkTask) write(ctx context.Context, sink connect.Sink, b *connect.Batch) error {
+// write has the sink write b, of u. Records that it refuses become dead letters.
+func (t *sinkTask) write(ctx context.Context, sink connect.Sink, b *connect.Batch, u *sinkUnit) error {
 	err := sink.Write(ctx, b)
 	var be *connect.BatchError
 	if err == nil || !errors.As(err, &be) {
@@ -442,7 +443,8 @@ func (t *sinkTask) write(ctx context.Context, sink connect.Sink, b *connect.Batc
 		return wrapWrite(err)
 	}
 	for _, f := range be.Failed {
-		if err := t.dead.record(ctx, &b.Records[f.Index], "TASK_PUT", f.Err); err != nil {
+		r := &b.Records[f.Index]
+		if err := t.dead.record(ctx, r, u.topicOf(r), refusal{stage: deadletter.StageWrite, err: f.Err}); err != nil {
 			return err
 		}
 	}

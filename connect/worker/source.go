@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/towline/towline/connect"
+	"github.com/towline/towline/connect/deadletter"
 	"github.com/towline/towline/offsets"
 	"github.com/towline/towline/schema"
 )
@@ -190,7 +191,7 @@ func (t *sourceTask) encode(ctx context.Context, u *sourceUnit) error {
 	}
 	t.building.enter(stageEncode)
 	if err := t.converter.Encode(&u.msgs, &u.batch); err != nil {
-		if err = takeOut(&u.batch, err, t.deadRecord(ctx)); err != nil {
+		if err = takeOut(&u.batch, err, refusal{stage: deadletter.StageDecode}, t.deadRecord(ctx)); err != nil {
 			return fmt.Errorf("encode: %w", err)
 		}
 		u.msgs.Reset()
@@ -201,11 +202,11 @@ func (t *sourceTask) encode(ctx context.Context, u *sourceUnit) error {
 	return nil
 }
 
-func (t *sourceTask) deadRecord(ctx context.Context) func(*connect.Record, error) error {
+func (t *sourceTask) deadRecord(ctx context.Context) func(*connect.Record, refusal) error {
 	if t.dead == nil {
 		return nil
 	}
-	return func(r *connect.Record, err error) error { return t.dead.record(ctx, r, "TRANSFORMATION", err) }
+	return func(r *connect.Record, why refusal) error { return t.dead.record(ctx, r, r.Topic, why) }
 }
 
 // dropRepeats removes changes that an earlier run has already appended, of a

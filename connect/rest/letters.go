@@ -1,0 +1,146 @@
+package rest
+
+import (
+	"errors"
+	"math"
+	"net/http"
+	"strconv"
+
+	"github.com/towline/towline/connect"
+	"github.com/towline/towline/connect/deadletter"
+	"github.com/towline/towline/connect/herder"
+)
+
+// letterRoutes are those about dead letters.
+func letterRoutes() []route {
+	const all = "/v1/connectors/{connector}/deadletters"
+	return []route{
+		{"GET", all, rows, false, "Its dead letters: from, limit (1000 at most) and state (open, the default, sent, dropped or all) choose.", (*call).letters},
+		{"DELETE", all, changes, false, "Drops all of its open dead letters up to that of the id through.", (*call).dropLetters},
+		{"GET", all + "/{letter}", rows, false, "A dead letter whole, with its values.", (*call).letter},
+		{"DELETE", all + "/{letter}", changes, false, "Drops a dead letter: nobody wants it.", (*call).dropLetter},
+	}
+}
+
+// deadTopic returns the log, and the topic of the connector's dead letters.
+func (c *call) deadTopic() (log connect.Log, topic string, err error) {
+	topic, err = c.h.opts.Herder.DeadLetters(c.ctx(), c.name())
+	if err == nil && topic == "" {
+		err = herder.Errorf(herder.NotFound, "Connector %s has no dead letters: errors.deadletterqueue.topic.name is not set", c.name())
+	}
+	if log = c.h.opts.Log(); err == nil && log == nil {
+		err = herder.ErrStarting
+	}
+	return log, topic, err
+}
+
+// number returns a parameter that is a whole number from least on.
+func (c *call) number(name string, otherwise, least int64) (int64, error) {
+	v := c.r.URL.Query().Get(name)
+	if v == "" {
+		return otherwise, nil
+	}
+	n, err := strconv.ParseInt(v, 10, 64)
+	if err != nil || n < least {
+		return 0, badRequest("%s=%s is not a whole number from %d on", name, v, least)
+	}
+	return n, nil
+}
+
+func (c *call) letters() error {
+	q := deadletter.Query{Connector: c.name()}
+	var err error
+	if q.From, err = c.number("from", 0, 0); err != nil {
+		return err
+	}
+	limit, err := c.number("limit", deadletter.DefaultLimit, 1)
+	if err != nil {
+		return err
+	}
+	q.Limit = int(min(limit, deadletter.MaxLimit))
+	switch state := c.r.URL.Query().Get("state"); deadletter.State(state) {
+	case "":
+		q.State = deadletter.Open
+	case deadletter.Open, deadletter.Sent, deadletter.Dropped:
+		q.State = deadletter.State(state)
+	case "all":
+	default:
+		return badRequest("state=%s is none of open, sent, dropped, all", state)
+	}
+	log, topic, err := c.deadTopic()
+	if err != nil {
+		return err
+	}
+	q.Topic = topic
+	page, err := deadletter.List(c.ctx(), log, q)
+	return c.replyOr(err, page)
+}
+
+// letterID returns the id that the path has.
+func (c *call) letterID() (int64, error) {
+	id, err := strconv.ParseInt(c.r.PathValue("letter"), 10, 64)
+	if err != nil || id < 0 {
+		return 0, c.noLetter()
+	}
+	return id, nil
+}
+
+func (c *call) noLetter() error {
+	return herder.Errorf(herder.NotFound, "Connector %s has no dead letter %s", c.name(), c.r.PathValue("letter"))
+}
+
+func (c *call) letter() error {
+	id, err := c.letterID()
+	if err != nil {
+		return err
+	}
+	log, topic, err := c.deadTopic()
+	if err != nil {
+		return err
+	}
+	l, err := deadletter.Get(c.ctx(), log, topic, c.name(), id)
+	if errors.Is(err, deadletter.ErrNone) {
+		err = c.noLetter()
+	}
+	return c.replyOr(err, l)
+}
+
+func (c *call) dropLetter() error {
+	id, err := c.letterID()
+	if err != nil {
+		return err
+	}
+	log, topic, err := c.deadTopic()
+	if err != nil {
+		return err
+	}
+	err = deadletter.Read(c.ctx(), log, topic, c.name(), id, func(_ *connect.Message, l deadletter.Letter) error {
+		if l.State == deadletter.Sent {
+			return herder.Errorf(herder.Conflict, "Dead letter %d was sent again and taken; there is nothing to drop", id)
+		}
+		return nil
+	})
+	if errors.Is(err, deadletter.ErrNone) {
+		err = c.noLetter()
+	}
+	if err == nil {
+		err = deadletter.Resolve(c.ctx(), log, topic, id, deadletter.Dropped)
+	}
+	return c.empty(http.StatusNoContent, err)
+}
+
+func (c *call) dropLetters() error {
+	through, err := c.number("through", -1, 0)
+	if err == nil && through < 0 {
+		err = badRequest("through=ID says up to which dead letter all are dropped")
+	}
+	if err != nil {
+		return err
+	}
+	log, topic, err := c.deadTopic()
+	if err != nil {
+		return err
+	}
+	n, err := deadletter.DropThrough(c.ctx(), log, topic, c.name(), min(through, math.MaxInt64-1))
+	return c.replyOr(err, map[string]int{"dropped": n})
+}
