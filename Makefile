@@ -17,6 +17,7 @@ mysql: ## the MySQL that the demo and the benchmarks need
 servers: mysql ## the real servers, and a client of others, that the tests need
 	e2e/servers/rocketmq.sh
 	e2e/servers/mariadb.sh
+	e2e/servers/redis.sh
 	e2e/servers/clients.sh
 
 test: build servers ## every test, with servers required; two packages at a time

@@ -52,3 +52,16 @@ func SourceKey(connector string, task int) string {
 func SinkKey(connector string, task int) string {
 	return "sink/" + connector + "/" + strconv.Itoa(task) + "/"
 }
+
+// After returns the first key behind all that begin with prefix; "" if there is
+// none.
+func After(prefix string) string {
+	b := []byte(prefix)
+	for len(b) > 0 && b[len(b)-1] == 0xff {
+		b = b[:len(b)-1]
+	}
+	if len(b) > 0 {
+		b[len(b)-1]++
+	}
+	return string(b)
+}

@@ -42,3 +42,11 @@ func TestKeysOfTasksAreApart(t *testing.T) {
 		t.Error("the keys of one task are a prefix of another's")
 	}
 }
+
+func TestAfter(t *testing.T) {
+	for prefix, want := range map[string]string{"": "", "a": "b", "a\xff": "b", "\xff\xff": "", "a/": "a0"} {
+		if got := After(prefix); got != want {
+			t.Errorf("behind %q comes %q, want %q", prefix, got, want)
+		}
+	}
+}

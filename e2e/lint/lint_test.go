@@ -149,6 +149,7 @@ func driverRooms(p string) ([]string, bool) {
 		"github.com/go-mysql-org/go-mysql": {"cdc/mysql", "snapshot/mysql", "e2e"},
 		"github.com/go-sql-driver/mysql":   {"cdc/mysql", "snapshot/mysql", "sinks/jdbc", "offsets/mysql", "cdc/charset/gen", "e2e"},
 		"github.com/cockroachdb/pebble":    {"connect/pebblelog", "offsets/pebble"},
+		"github.com/gomodule/redigo":       {"offsets/redis", "e2e"},
 		"github.com/prometheus":            {"connect/worker", "connect/rest", "cmd", "e2e"},
 	} {
 		if strings.HasPrefix(p, prefix) {

@@ -28,20 +28,9 @@ installed() { [[ -r $HOME_DIR/installed && $(head -n 1 "$HOME_DIR/installed") ==
 
 report() { say "MariaDB is ready in $HOME_DIR ($(sed -n 2p "$HOME_DIR/installed"))"; }
 
-# unpack root mirror: the packages and what they depend on, without running any of their scripts: that takes half of
-# the time and gives no more than a few files, which are made here. It runs as a condition, as make_template.
-unpack() {
-	local root=$1 mirror=$2 deb
-	debootstrap --foreign --variant=minbase --include="$PACKAGES" "$RELEASE" "$root" "$mirror" || return
-	for deb in "$root"/var/cache/apt/archives/*.deb; do
-		dpkg-deb -x "$deb" "$root" || return
-	done
-	printf 'root:x:0:0:root:/root:/bin/sh\n' >"$root/etc/passwd" || return
-	rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/debootstrap "$root"/usr/share/{doc,man,locale}
-}
-
 # make_template root: initialises the template datadir, as mariadb-install-db does. The template has root@'%' without
-# a password, because servers run with skip-name-resolve. It has no time zones by name.
+# a password, because servers run with skip-name-resolve. It has no time zones by name. It runs as a condition, where
+# "set -e" is not in force.
 make_template() {
 	local root=$1 data=$1/var/lib/towline share=$1/usr/share/mysql file
 	mkdir -p "$data/run" "$data/template/mysql" || return
@@ -72,7 +61,7 @@ install_mariadb() {
 	mirror=$(debian_mirror "$RELEASE") ||
 		die "none of the archive sites that apt is configured with has Debian $RELEASE;" \
 			"set TOWLINE_DEBIAN_MIRROR to a Debian mirror and run this again"
-	step "unpack MariaDB from Debian $RELEASE (half a minute, 350 MB)" unpack "$root" "$mirror" ||
+	step "unpack MariaDB from Debian $RELEASE (half a minute, 350 MB)" unpack "$root" "$RELEASE" "$mirror" "$PACKAGES" ||
 		die "MariaDB of Debian $RELEASE cannot be had; when the mirror is at fault, set TOWLINE_DEBIAN_MIRROR to another"
 	step "initialise the template datadir" make_template "$root"
 	printf 'recipe %s\n%s\n' "$RECIPE" "$(chroot "$root" mariadbd --no-defaults --version)" >"$PARTIAL/installed"

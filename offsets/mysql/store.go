@@ -81,8 +81,8 @@ func Open(ctx context.Context, db *sql.DB, table string) (*Store, error) {
 // Load returns all entries whose key begins with prefix, ordered by key.
 func (s *Store) Load(ctx context.Context, prefix string) ([]offsets.Entry, error) {
 	query, args := "SELECT k, v FROM "+s.table+" WHERE k >= ?", []any{[]byte(prefix)}
-	if end := after(prefix); end != nil {
-		query, args = query+" AND k < ?", append(args, end)
+	if end := offsets.After(prefix); end != "" {
+		query, args = query+" AND k < ?", append(args, []byte(end))
 	}
 	rows, err := s.db.QueryContext(ctx, query+" ORDER BY k", args...)
 	if err != nil {
@@ -101,20 +101,6 @@ func (s *Store) Load(ctx context.Context, prefix string) ([]offsets.Entry, error
 		return nil, fmt.Errorf("offsets/mysql: load %q: %w", prefix, err)
 	}
 	return list, nil
-}
-
-// after returns the first key behind all that begin with prefix; nil if there
-// is none.
-func after(prefix string) []byte {
-	b := []byte(prefix)
-	for len(b) > 0 && b[len(b)-1] == 0xff {
-		b = b[:len(b)-1]
-	}
-	if len(b) == 0 {
-		return nil
-	}
-	b[len(b)-1]++
-	return b
 }
 
 // Save writes all entries or none.

@@ -80,11 +80,3 @@ func TestFaults(t *testing.T) {
 		t.Errorf("a save that failed left %q, %v", got, err)
 	}
 }
-
-func TestAfter(t *testing.T) {
-	for prefix, want := range map[string]string{"": "", "a": "b", "a\xff": "b", "\xff\xff": "", "a/": "a0"} {
-		if got := string(after(prefix)); got != want {
-			t.Errorf("behind %q comes %q, want %q", prefix, got, want)
-		}
-	}
-}
