@@ -11,14 +11,15 @@ import (
 )
 
 // drainContext returns a context that ends DrainTimeout after ctx does, so
-// that what was read can still be finished.
+// that what was read can still be finished, or at once if nothing is to be.
 func drainContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	drain, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
 		timer := time.AfterFunc(DrainTimeout, cancel)
 		context.AfterFunc(drain, func() { timer.Stop() })
 	})
-	return drain, func() { stop(); cancel() }
+	stopAbort := onAbort(ctx, cancel)
+	return drain, func() { stop(); stopAbort(); cancel() }
 }
 
 // runStages runs the stages of a task at once. read ends with ctx; the rest

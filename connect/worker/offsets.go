@@ -144,7 +144,7 @@ func (s *supervisor) setMarks(ctx context.Context, entries []offsets.Entry) (err
 
 // offsetsTask returns the task of a sink, to open its target and no more.
 func (s *supervisor) offsetsTask() (*sinkTask, error) {
-	t, err := s.sinkTask(nil, nil, nil)
+	t, err := s.sinkTask(s.worker.Log(), nil, nil, nil)
 	if err != nil {
 		return nil, err
 	}

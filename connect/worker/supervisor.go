@@ -44,6 +44,12 @@ type supervisor struct {
 	meter  *meter
 	prog   *progress
 
+	// open opens the log of an attempt; nil: the worker's, as it is.
+	open OpenLog
+	// aborted is closed by abort: nothing is to be finished any more.
+	aborted chan struct{}
+	abort   func()
+
 	// after is what must have left before the first attempt; left is closed
 	// when this one has. Both are set before it is launched.
 	after []<-chan struct{}
@@ -70,7 +76,8 @@ type TaskStatus struct {
 }
 
 func newSupervisor(id taskID, w *Worker, c *config.Connector, cfg connect.Config) *supervisor {
-	return &supervisor{id: id, worker: w, conn: c, cfg: cfg, logger: w.logger.With("connector", id.connector, "task", id.task),
+	aborted := make(chan struct{})
+	return &supervisor{id: id, worker: w, aborted: aborted, abort: sync.OnceFunc(func() { close(aborted) }), conn: c, cfg: cfg, logger: w.logger.With("connector", id.connector, "task", id.task),
 		state: StateUnassigned, idle: true, changed: make(chan struct{}), meter: newMeter(w.metrics, id), prog: newProgress()}
 }
 
@@ -179,7 +186,7 @@ func (s *supervisor) supervise(ctx context.Context) {
 // runWhile runs the task until ctx ends, something else is wanted, or it ends
 // by itself.
 func (s *supervisor) runWhile(ctx context.Context, changed <-chan struct{}) {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := s.abortable(ctx)
 	defer cancel()
 	done := make(chan struct{})
 	defer func() { <-done }()
@@ -211,7 +218,7 @@ func (s *supervisor) run(ctx context.Context) {
 			attempts, before, since = 0, n, time.Now()
 		}
 		attempts++
-		if isPermanent(err) || limit >= 0 && time.Since(since) > limit {
+		if s.isPermanent(err) || limit >= 0 && time.Since(since) > limit {
 			s.logger.Error("task failed", "error", err)
 			s.set(StateFailed, err.Error(), attempts)
 			return
@@ -228,7 +235,14 @@ func (s *supervisor) run(ctx context.Context) {
 
 // attempt makes the task's parts and runs it once.
 func (s *supervisor) attempt(ctx context.Context, attempts int) error {
-	task, err := s.build()
+	log := s.worker.Log()
+	if s.open != nil {
+		var err error
+		if log, err = s.open(ctx); err != nil {
+			return err
+		}
+	}
+	task, err := s.build(log)
 	if err != nil {
 		return err
 	}
@@ -245,7 +259,7 @@ func (s *supervisor) setSource(src connect.Source) {
 	s.source = src
 }
 
-func (s *supervisor) build() (connect.Task, error) {
+func (s *supervisor) build(log connect.Log) (connect.Task, error) {
 	env := s.env(0, 1)
 	ch, err := newChain(s.conn, env)
 	if err != nil {
@@ -255,7 +269,7 @@ func (s *supervisor) build() (connect.Task, error) {
 	if err != nil {
 		return nil, err
 	}
-	dead, err := s.deadLetters(env)
+	dead, err := s.deadLetters(env, log)
 	if err != nil {
 		return nil, err
 	}
@@ -265,14 +279,14 @@ func (s *supervisor) build() (connect.Task, error) {
 			return nil, err
 		}
 		s.setSource(src)
-		return &sourceTask{id: s.id, source: src, chain: ch, converter: conv, log: s.worker.tracked(s.id.connector), dead: dead,
+		return &sourceTask{id: s.id, source: src, chain: ch, converter: conv, log: s.worker.tracked(log, s.id.connector), dead: dead,
 			partitions: int32(s.cfg.Int("topic.creation.default.partitions")), meter: s.meter, progress: s.prog}, nil
 	}
-	return s.sinkTask(ch, conv, dead)
+	return s.sinkTask(log, ch, conv, dead)
 }
 
-func (s *supervisor) sinkTask(ch *chain, conv connect.Converter, dead *deadLetters) (connect.Task, error) {
-	t := &sinkTask{id: s.id, chain: ch, converter: conv, log: s.worker.tracked(s.id.connector), dead: dead, wants: s.wanter(),
+func (s *supervisor) sinkTask(log connect.Log, ch *chain, conv connect.Converter, dead *deadLetters) (connect.Task, error) {
+	t := &sinkTask{id: s.id, chain: ch, converter: conv, log: s.worker.tracked(log, s.id.connector), dead: dead, wants: s.wanter(),
 		meter: s.meter, progress: s.prog, lanes: int(s.cfg.Int("lanes")),
 		whole: strings.EqualFold(s.cfg.String("transaction.mode"), "source")}
 	if t.lanes == 0 {
@@ -297,7 +311,7 @@ func (s *supervisor) wanter() func(topic string) bool {
 	return func(topic string) bool { return slices.Contains(topics, topic) }
 }
 
-func (s *supervisor) deadLetters(env connect.Env) (*deadLetters, error) {
+func (s *supervisor) deadLetters(env connect.Env, log connect.Log) (*deadLetters, error) {
 	if !strings.EqualFold(s.cfg.String("errors.tolerance"), "all") {
 		return nil, nil
 	}
@@ -305,7 +319,7 @@ func (s *supervisor) deadLetters(env connect.Env) (*deadLetters, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &deadLetters{id: s.id, topic: s.cfg.String("errors.deadletterqueue.topic.name"), log: s.worker.Log(), meter: s.meter, converter: conv,
+	d := &deadLetters{id: s.id, topic: s.cfg.String("errors.deadletterqueue.topic.name"), log: log, meter: s.meter, converter: conv,
 		headers: s.cfg.Bool("errors.deadletterqueue.context.headers.enable")}
 	if s.cfg.Bool("errors.log.enable") {
 		d.logger = s.logger
@@ -343,6 +357,16 @@ func backoff(attempt int, longest time.Duration) time.Duration {
 		d = min(firstPause<<(attempt-1), longest)
 	}
 	return d/2 + rand.N(d/2+1)
+}
+
+// isPermanent reports whether no retry mends err. Who has a claim and is fenced
+// at a target finds, when it opens its log anew, whether it has it still: one
+// that had it before may have come late and gone.
+func (s *supervisor) isPermanent(err error) bool {
+	if s.open != nil && errors.Is(err, connect.ErrFenced) {
+		return false
+	}
+	return isPermanent(err)
 }
 
 // isPermanent reports whether no retry mends err. Of failed records, all must

@@ -62,9 +62,9 @@ func (w *Worker) tracker(connector string) *tracker {
 	return t
 }
 
-// tracked returns the log in use, as a connector uses it.
-func (w *Worker) tracked(connector string) connect.Log {
-	return trackedLog{w.Log(), w.tracker(connector)}
+// tracked returns a log as a connector uses it.
+func (w *Worker) tracked(log connect.Log, connector string) connect.Log {
+	return trackedLog{log, w.tracker(connector)}
 }
 
 // trackedLog notes the topics of what goes through it, once a topic.
