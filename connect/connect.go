@@ -38,8 +38,9 @@ type Source interface {
 // Sink writes changes to one target.
 type Sink interface {
 	// Open connects and returns the State that the target itself keeps, nil
-	// if it keeps none. What it returns wins over what the worker saved. A
-	// Sink that failed may be opened again after Close.
+	// if it keeps none. What it returns wins over what the worker saved. It is
+	// the State of the connector, whichever task wrote it: partitions move
+	// between tasks. A Sink that failed may be opened again after Close.
 	Open(ctx context.Context) ([]offsets.Entry, error)
 	// Write applies b, in order per key. It returns nil: all is durable, and
 	// so is b.State if the target keeps it (where b has no State it becomes

@@ -63,9 +63,13 @@ type Finding struct {
 // safe for concurrent use.
 type Env struct {
 	Connector   string
-	Task        int
+	Task, Tasks int // this task's number, and how many the connector has
 	Lane, Lanes int // of a sink: this value's number, and how many there are
-	Logger      *slog.Logger
+	// Generation rises with each configuration that the connector gets, and Epoch
+	// each time that the task is given to a worker. They are for targets that
+	// can refuse what is older; 0: nobody else can be running an older one.
+	Generation, Epoch int64
+	Logger            *slog.Logger
 	// Report tells the state of one table, whenever it changes or moves on.
 	Report func(TableStatus)
 	// Gauge sets a number that metrics and status show. labels are pairs.

@@ -8,8 +8,8 @@
 // # Keys
 //
 // Keys are paths of printable UTF-8 without NUL, joined by '/'. The worker
-// gives each task a prefix of its own (see SourceKey and SinkKey); within it
-// the task's parts choose.
+// gives each source task a prefix of its own, and all tasks of a sink one (see
+// SourceKey and SinkKey); within it the task's parts choose.
 //
 // # Order and errors
 //
@@ -48,10 +48,10 @@ func SourceKey(connector string, task int) string {
 	return "source/" + connector + "/" + strconv.Itoa(task) + "/"
 }
 
-// SinkKey returns the prefix of everything that one sink task saves.
-func SinkKey(connector string, task int) string {
-	return "sink/" + connector + "/" + strconv.Itoa(task) + "/"
-}
+// SinkKey returns the prefix of everything that the tasks of a sink save. It has
+// no task's number in it, since partitions move between tasks; the 0 is from when
+// sinks had one.
+func SinkKey(connector string) string { return "sink/" + connector + "/0/" }
 
 // After returns the first key behind all that begin with prefix; "" if there is
 // none.

@@ -38,7 +38,7 @@ func TestMarkKeys(t *testing.T) {
 }
 
 func TestKeysOfTasksAreApart(t *testing.T) {
-	if SourceKey("a", 1) == SinkKey("a", 1) || SourceKey("a", 1) == SourceKey("a", 11)[:len(SourceKey("a", 1))] {
+	if SourceKey("a", 0) == SinkKey("a") || SourceKey("a", 1) == SourceKey("a", 11)[:len(SourceKey("a", 1))] {
 		t.Error("the keys of one task are a prefix of another's")
 	}
 }

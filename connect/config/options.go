@@ -11,7 +11,8 @@ func Common() []connect.Option {
 		{Name: "connector.class", Type: connect.TypeClass, Required: true, Importance: connect.High, Group: "Common",
 			Doc: "What kind of connector this is: a plug-in's name, or the class name of a well-known equivalent."},
 		{Name: "tasks.max", Type: connect.TypeInt, Default: "1", Min: 1, Max: 1000, Importance: connect.High, Group: "Common",
-			Doc: "The most tasks to divide the work into. What cannot be divided runs as one task."},
+			Doc: "The most tasks to divide the work into. A sink has as many, over which the partitions of its topics are shared out; each has its own lanes. " +
+				"What cannot be divided runs as one task."},
 		{Name: "key.converter", Type: connect.TypeClass, Importance: connect.Low, Group: "Common",
 			Doc: "The converter of message keys. It follows `value.converter`; give it only to say so."},
 		{Name: "value.converter", Type: connect.TypeClass, Default: "frame", Importance: connect.Low, Group: "Common",

@@ -69,7 +69,7 @@ func testStorePrefix(t *testing.T, ctx context.Context, h StoreHarness) {
 		wantEntries(t, ctx, h.Store, "", all...)
 		wantEntries(t, ctx, h.Store, "sink/a/0/", all[1:4]...)
 		wantEntries(t, ctx, h.Store, "sink/a/0/t/1", all[2:4]...)
-		wantEntries(t, ctx, h.Store, offsets.SinkKey("a", 10), all[4])
+		wantEntries(t, ctx, h.Store, "sink/a/10/", all[4])
 		wantEntries(t, ctx, h.Store, "sink/a", all[1:6]...)
 		wantEntries(t, ctx, h.Store, "zz\U0010ffff", all[8])
 		wantEntries(t, ctx, h.Store, "nothing")

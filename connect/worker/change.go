@@ -46,15 +46,18 @@ func (w *Worker) Add(c *config.Connector, target Target) error {
 // plan returns the tasks of a connector.
 func (w *Worker) plan(c *config.Connector, target Target) ([]*supervisor, error) {
 	configs := []connect.Config{c.Config}
-	if c.Plugin.Split != nil {
+	switch {
+	case !c.IsSource():
+		configs = slices.Repeat(configs, sinkTasks(c))
+	case c.Plugin.Split != nil:
 		var err error
 		if configs, err = c.Plugin.Split(c.Config, int(c.Config.Int("tasks.max"))); err != nil {
 			return nil, fmt.Errorf("worker: split %s into tasks: %w", c.Name, err)
 		}
 	}
-	tasks := make([]*supervisor, len(configs))
+	tasks, shared := make([]*supervisor, len(configs)), newShares(c, len(configs))
 	for i, cfg := range configs {
-		tasks[i] = newSupervisor(taskID{connector: c.Name, task: i}, w, c, cfg)
+		tasks[i] = newSupervisor(taskID{connector: c.Name, task: i}, w, c, cfg, shared)
 		tasks[i].want.target = target
 	}
 	return tasks, nil
@@ -94,7 +97,9 @@ func (w *Worker) Change(c *config.Connector, target Target) error {
 	for _, s := range fresh {
 		s.succeed(old...)
 	}
-	dismiss(old, forgetTables)
+	stay := min(len(fresh), len(old))
+	dismiss(old[:stay], forgetTables)
+	dismiss(old[stay:], forgetAll) // there is no such task any more
 	w.replace(c.Name, fresh, fresh)
 	return nil
 }

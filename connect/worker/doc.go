@@ -20,7 +20,10 @@
 // A topic that is made while the task runs is read at once: the log tells of it.
 // Saving is a goroutine of its own, twice a second, so that no unit waits for
 // the disk. A lane is one Sink value with a goroutine of its own. Records of one key go
-// to one lane (invariant 4). A unit's memory is free again when all lanes are
+// to one lane (invariant 4).
+// A sink may have several tasks, over which the partitions of its topics are
+// shared out; see shares. What is saved belongs to the connector and not to the
+// task, so a partition goes on where it is in whichever task reads it. A unit's memory is free again when all lanes are
 // through with it; positions are saved in unit order only (invariants 1, 3).
 //
 // # Where the time goes

@@ -58,7 +58,7 @@ func BenchmarkLatency(b *testing.B) {
 	defer cancel()
 	sink := &clockSink{came: make([]atomic.Int64, b.N), zero: time.Now(), done: cancel}
 	id := taskID{connector: "sink"}
-	task := &sinkTask{id: id, chain: &chain{}, converter: conv, log: log, wants: func(string) bool { return true }, lanes: 4,
+	task := &sinkTask{id: id, chain: &chain{}, converter: conv, log: log, wants: func(string) bool { return true }, shares: &shares{tasks: 1}, lanes: 4,
 		meter: newMeter(NewMetrics(prometheus.NewRegistry()), id), progress: newProgress(),
 		makeSink: func(int) (connect.Sink, error) { return sink, nil }}
 	ended := make(chan error, 1)

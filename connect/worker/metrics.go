@@ -145,6 +145,13 @@ type totals struct {
 	Dead    int64 `json:"dead_letters"`
 }
 
+func (t *totals) add(o totals) {
+	t.Read += o.Read
+	t.Written += o.Written
+	t.Failed += o.Failed
+	t.Dead += o.Dead
+}
+
 func newMeter(m *Metrics, id taskID) *meter {
 	return &meter{m: m, id: id, task: itoa(id.task), stages: newStages(), tables: map[tableCount]prometheus.Counter{}}
 }

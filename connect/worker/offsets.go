@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -29,19 +30,12 @@ var ErrOffsets = errors.New("the offsets cannot be set")
 
 // Marks returns how far the tasks of a sink are, in order of topics.
 func (w *Worker) Marks(ctx context.Context, name string) ([]Mark, error) {
-	marks := map[partition]offsets.Mark{}
+	marks, err := w.savedMarks(ctx, name)
+	if err != nil {
+		return nil, err
+	}
 	for _, s := range w.of(name) {
-		saved, err := w.savedMarks(ctx, s)
-		if err != nil {
-			return nil, err
-		}
-		for p, m := range saved {
-			marks[p] = m
-		}
-		_, now, _ := s.prog.snapshot()
-		for p, m := range now {
-			marks[p] = m
-		}
+		maps.Copy(marks, s.prog.done())
 	}
 	list := make([]Mark, 0, len(marks))
 	for p, m := range marks {
@@ -62,8 +56,8 @@ func (w *Worker) of(name string) []*supervisor {
 	return w.named(name)
 }
 
-func (w *Worker) savedMarks(ctx context.Context, s *supervisor) (map[partition]offsets.Mark, error) {
-	prefix := offsets.SinkKey(s.id.connector, s.id.task)
+func (w *Worker) savedMarks(ctx context.Context, connector string) (map[partition]offsets.Mark, error) {
+	prefix := offsets.SinkKey(connector)
 	entries, err := w.Log().Store().Load(ctx, prefix)
 	if err != nil {
 		return nil, fmt.Errorf("load offsets: %w", err)
@@ -90,24 +84,35 @@ func (w *Worker) SetMarks(ctx context.Context, name string, marks []Mark) error 
 		}
 		entries[i] = offsets.Entry{Key: offsets.MarkKey(m.Topic, m.Partition), Pos: m.Position()}
 	}
-	for _, s := range w.of(name) {
-		wants := s.wanter()
+	tasks := w.of(name)
+	if len(tasks) == 0 {
+		return nil
+	}
+	wants := tasks[0].wanter()
+	for _, m := range marks {
+		if !wants(m.Topic) {
+			return fmt.Errorf("%w: the sink does not read topic %s", ErrOffsets, m.Topic)
+		}
+	}
+	if err := tasks[0].setMarks(ctx, entries); err != nil {
+		return err
+	}
+	topics, err := w.Log().Topics(ctx)
+	if err != nil {
+		return fmt.Errorf("list topics: %w", err)
+	}
+	for _, s := range tasks {
 		for _, m := range marks {
-			if !wants(m.Topic) {
-				return fmt.Errorf("%w: the sink does not read topic %s", ErrOffsets, m.Topic)
+			if s.shares.owner(m.Topic, topics[m.Topic], m.Partition) == s.id.task {
+				s.prog.begin(partition{m.Topic, m.Partition}, m.Mark)
 			}
-		}
-		if err := s.setMarks(ctx, entries); err != nil {
-			return err
-		}
-		for _, m := range marks {
-			s.prog.begin(partition{m.Topic, m.Partition}, m.Mark)
 		}
 	}
 	return nil
 }
 
-// setMarks writes entries into the target, if that keeps them, and here.
+// setMarks writes entries, which may be of partitions that other tasks read, into
+// the target, if that keeps them, and here.
 func (s *supervisor) setMarks(ctx context.Context, entries []offsets.Entry) (err error) {
 	t, err := s.offsetsTask()
 	if err != nil {

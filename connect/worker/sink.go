@@ -35,6 +35,7 @@ type sinkTask struct {
 	converter connect.Converter
 	log       connect.Log
 	wants     func(topic string) bool
+	shares    *shares      // which partitions of those topics are the task's
 	whole     bool         // transaction.mode=source
 	dead      *deadLetters // nil: errors are not tolerated
 	meter     *meter
@@ -193,7 +194,7 @@ const openedKey = "opened"
 // was saved here, also where it has none: then it is empty. But what it keeps
 // must be of this log: offsets of another one mean nothing here.
 func (t *sinkTask) loadMarks(ctx context.Context) error {
-	t.prefix = offsets.SinkKey(t.id.connector, t.id.task)
+	t.prefix = offsets.SinkKey(t.id.connector)
 	t.next = map[partition]offsets.Mark{}
 	saved, err := t.log.Store().Load(ctx, t.prefix)
 	if err != nil {
@@ -326,14 +327,17 @@ func (t *sinkTask) discover(ctx context.Context) ([]connect.Cursor, error) {
 		}
 		return nil, fmt.Errorf("list topics: %w", err)
 	}
-	total := t.countWanted(all)
+	if total := t.countWanted(all); t.whole && total > 1 {
+		return nil, connect.Permanent(fmt.Errorf("transaction.mode=source needs one topic of one partition, but %d partitions match; "+
+			"let the source write all of its tables to one topic (topic.layout=single)", total))
+	}
 	for topic, n := range all {
 		if !t.wanted[topic] {
 			continue
 		}
 		for i := range n {
 			p := partition{topic, i}
-			if _, ok := t.next[p]; ok {
+			if _, ok := t.next[p]; ok || t.shares.owner(topic, n, i) != t.id.task {
 				continue
 			}
 			first, _, err := t.log.Bounds(ctx, topic, i)
@@ -343,10 +347,6 @@ func (t *sinkTask) discover(ctx context.Context) ([]connect.Cursor, error) {
 			t.next[p] = t.start(p, first)
 			t.progress.begin(p, t.next[p])
 		}
-	}
-	if t.whole && total > 1 {
-		return nil, connect.Permanent(fmt.Errorf("transaction.mode=source needs one topic of one partition, but %d partitions match; "+
-			"let the source write all of its tables to one topic (topic.layout=single)", total))
 	}
 	cursors := make([]connect.Cursor, 0, len(t.next))
 	for p, m := range t.next {
@@ -423,8 +423,8 @@ func (t *sinkTask) watchTopics(ctx context.Context, made <-chan struct{}, looked
 	}
 }
 
-// countWanted returns the number of partitions to read. The reading goroutine
-// asks as well, but not at the same time.
+// countWanted returns the number of partitions that the task is to read. The
+// reading goroutine asks as well, but not at the same time.
 func (t *sinkTask) countWanted(all map[string]int32) (n int) {
 	for topic, parts := range all {
 		wanted, ok := t.wanted[topic]
@@ -433,7 +433,7 @@ func (t *sinkTask) countWanted(all map[string]int32) (n int) {
 			t.wanted[topic] = wanted
 		}
 		if wanted {
-			n += int(parts)
+			n += t.shares.count(topic, parts, t.id.task)
 		}
 	}
 	return n

@@ -140,7 +140,7 @@ func (l layout) runTask(b *testing.B, log connect.Log, name string) {
 	id := taskID{connector: name}
 	re := regexp.MustCompile("^(?:topic.*)$")
 	var n atomic.Int64
-	t := &sinkTask{id: id, chain: &chain{}, converter: conv, log: log, wants: re.MatchString, lanes: l.lanes,
+	t := &sinkTask{id: id, chain: &chain{}, converter: conv, log: log, wants: re.MatchString, shares: &shares{tasks: 1}, lanes: l.lanes,
 		meter: newMeter(NewMetrics(prometheus.NewRegistry()), id), progress: newProgress(),
 		makeSink: func(int) (connect.Sink, error) { return &countingSink{n: &n, want: benchRows, done: cancel}, nil }}
 	if err := t.Run(ctx); err != nil {

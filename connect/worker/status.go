@@ -59,6 +59,7 @@ func (st *Status) add(s *supervisor, c ConnectorStatus) {
 		last := &st.Connectors[n-1]
 		last.Tasks = append(last.Tasks, c.Tasks...)
 		last.Tables = append(last.Tables, c.Tables...)
+		last.Records.add(c.Records)
 		last.LagMessages += c.LagMessages
 		last.LagSeconds = max(last.LagSeconds, c.LagSeconds)
 		return
@@ -226,7 +227,7 @@ func (w *Worker) sinksBehind(ctx context.Context) string {
 				if err != nil {
 					return fmt.Sprintf("sink %s: %v", s.id, err)
 				}
-				if m := marks[partition{topic, i}]; end > first && m.Offset < end {
+				if m := marks[partition{topic, i}]; s.shares.owner(topic, n, i) == s.id.task && end > first && m.Offset < end {
 					return fmt.Sprintf("sink %s has %d messages of %s to go", s.id, end-max(first, m.Offset), topic)
 				}
 			}

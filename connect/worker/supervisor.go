@@ -43,6 +43,7 @@ type supervisor struct {
 	logger *slog.Logger
 	meter  *meter
 	prog   *progress
+	shares *shares // of a sink: which partitions are its
 
 	// open opens the log of an attempt; nil: the worker's, as it is.
 	open OpenLog
@@ -75,10 +76,11 @@ type TaskStatus struct {
 	Attempts int    `json:"attempts,omitempty"` // failed ones since it last got on
 }
 
-func newSupervisor(id taskID, w *Worker, c *config.Connector, cfg connect.Config) *supervisor {
+func newSupervisor(id taskID, w *Worker, c *config.Connector, cfg connect.Config, shared *shares) *supervisor {
 	aborted := make(chan struct{})
-	return &supervisor{id: id, worker: w, aborted: aborted, abort: sync.OnceFunc(func() { close(aborted) }), conn: c, cfg: cfg, logger: w.logger.With("connector", id.connector, "task", id.task),
-		state: StateUnassigned, idle: true, changed: make(chan struct{}), meter: newMeter(w.metrics, id), prog: newProgress()}
+	return &supervisor{id: id, worker: w, aborted: aborted, abort: sync.OnceFunc(func() { close(aborted) }), conn: c, cfg: cfg, shares: shared,
+		logger: w.logger.With("connector", id.connector, "task", id.task),
+		state:  StateUnassigned, idle: true, changed: make(chan struct{}), meter: newMeter(w.metrics, id), prog: newProgress()}
 }
 
 func (s *supervisor) status() TaskStatus {
@@ -287,8 +289,7 @@ func (s *supervisor) build(log connect.Log) (connect.Task, error) {
 
 func (s *supervisor) sinkTask(log connect.Log, ch *chain, conv connect.Converter, dead *deadLetters) (connect.Task, error) {
 	t := &sinkTask{id: s.id, chain: ch, converter: conv, log: s.worker.tracked(log, s.id.connector), dead: dead, wants: s.wanter(),
-		meter: s.meter, progress: s.prog, lanes: int(s.cfg.Int("lanes")),
-		whole: strings.EqualFold(s.cfg.String("transaction.mode"), "source")}
+		shares: s.shares, meter: s.meter, progress: s.prog, lanes: int(s.cfg.Int("lanes")), whole: wholeTransactions(s.conn)}
 	if t.lanes == 0 {
 		t.lanes = max(1, s.conn.Plugin.Lanes)
 	}
@@ -329,7 +330,7 @@ func (s *supervisor) deadLetters(env connect.Env, log connect.Log) (*deadLetters
 
 func (s *supervisor) env(lane, lanes int) connect.Env {
 	return connect.Env{
-		Connector: s.id.connector, Task: s.id.task, Lane: lane, Lanes: lanes, Logger: s.logger,
+		Connector: s.id.connector, Task: s.id.task, Tasks: s.shares.tasks, Lane: lane, Lanes: lanes, Logger: s.logger,
 		Report: s.report,
 		Gauge:  func(name string, v float64, labels ...string) { s.worker.metrics.gauge(s.id, name, v, labels...) },
 		Drop:   s.meter.drop,

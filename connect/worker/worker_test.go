@@ -83,6 +83,12 @@ func (f *faults) hit() bool {
 	return false
 }
 
+func (f *faults) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.left = 0
+}
+
 type scriptSource struct {
 	script []change
 	tables []*schema.Table

@@ -28,7 +28,7 @@
 //
 // # Ownership and concurrency
 //
-// One sink owns its file: it is locked, and there is one lane. Nobody else
+// One sink owns its file: it is locked, and there is one lane of one task. Nobody else
 // may write to it. A file that was moved, removed, shortened, added to or
 // changed is an error, never a new beginning.
 //

@@ -325,6 +325,19 @@ func TestLock(t *testing.T) {
 	reopen(t, s, path)
 }
 
+func TestTasksCannotShareAFile(t *testing.T) {
+	p := Plugins()[0]
+	options := append([]connect.Option{{Name: "tasks.max", Type: connect.TypeInt, Default: "1"}}, p.Options...)
+	for path, faults := range map[string]int{"": 0, "-": 0, "out": 1} {
+		for n, want := range map[string]int{"1": 0, "2": faults} {
+			got := p.Validate(connect.NewConfig("out", options, map[string]string{optFile: path, "tasks.max": n}))
+			if len(got) != want || want > 0 && (got[0].Key != "tasks.max" || !strings.Contains(got[0].Text, "2 tasks cannot share a file")) {
+				t.Errorf("tasks.max=%s with file %q: %v", n, path, got)
+			}
+		}
+	}
+}
+
 func TestLanes(t *testing.T) {
 	p := Plugins()[0]
 	if _, err := p.Sink(connect.NewConfig("out", p.Options, toFile("x")), connect.Env{Lanes: 2}); !connect.IsPermanent(err) {

@@ -35,9 +35,22 @@ func Plugins() []connect.Plugin {
 			{Name: optSource, Type: connect.TypeString, Default: "towline", Importance: connect.Low, Group: "File",
 				Doc: "What the envelope's `source.name` says."},
 		}, convert.ReadableOptions()),
-		Sink:  open,
-		Lanes: 1,
+		Sink:     open,
+		Lanes:    1,
+		Validate: validate,
 	}}
+}
+
+// validate refuses what one file cannot have.
+func validate(cfg connect.Config) []connect.Fault {
+	if path := cfg.String(optFile); path == "" || path == "-" {
+		return nil
+	}
+	if n := cfg.Int("tasks.max"); n > 1 {
+		return []connect.Fault{{Key: "tasks.max", Text: fmt.Sprintf("%d tasks cannot share a file, whose one writer keeps beside it how far it is; set tasks.max=1, "+
+			"or divide the topics over several connectors with a file each", n)}}
+	}
+	return nil
 }
 
 func open(cfg connect.Config, env connect.Env) (connect.Sink, error) {

@@ -246,7 +246,7 @@ func remap(cols []int, at map[int]int) (out []int) {
 }
 
 // keyOf returns the columns that identify a row of t, nil: none do.
-func (s *settings) keyOf(t *schema.Table, lanes int) ([]int, error) {
+func (s *settings) keyOf(t *schema.Table, writers int) ([]int, error) {
 	if s.keyMode == keyNone {
 		return nil, nil
 	}
@@ -261,8 +261,8 @@ func (s *settings) keyOf(t *schema.Table, lanes int) ([]int, error) {
 		}
 		key = append(key, i)
 	}
-	if lanes > 1 && connect.SpreadOf(t) == connect.SpreadByKey && !covers(key, t.Key) {
-		return nil, fmt.Errorf("pk.fields (%s) leaves out columns of its key, by which rows are spread over %d lanes: set lanes=1", strings.Join(s.keyFields, ", "), lanes)
+	if writers > 1 && connect.SpreadOf(t) == connect.SpreadByKey && !covers(key, t.Key) {
+		return nil, fmt.Errorf("pk.fields (%s) leaves out columns of its key, by which rows are spread over %d writers: set lanes=1 and tasks.max=1", strings.Join(s.keyFields, ", "), writers)
 	}
 	return key, nil
 }

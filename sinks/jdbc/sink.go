@@ -92,7 +92,8 @@ func (s *Sink) Open(ctx context.Context) ([]offsets.Entry, error) {
 	s.packet.reset()
 	s.events.reset()
 	s.catalogue = catalogue{db: db, evolution: s.set.evolution, events: s.main.events}
-	s.ledger = ledger{table: s.set.offsets.quoted(), connector: s.env.Connector, task: s.env.Task, lane: s.env.Lane, lanes: max(s.env.Lanes, 1)}
+	s.ledger = ledger{table: s.set.offsets.quoted(), connector: s.env.Connector, task: s.env.Task, lane: s.env.Lane, lanes: max(s.env.Lanes, 1),
+		generation: s.env.Generation, grant: s.env.Epoch}
 	if err := s.makeOffsets(ctx); err != nil {
 		return nil, classify("create table "+s.set.offsets.String(), err)
 	}
@@ -246,7 +247,7 @@ func (s *Sink) recover(ctx context.Context, err error, attempt int) error {
 	if rerr := s.rollback(ctx); rerr != nil {
 		return cause
 	}
-	if ferr := s.ledger.check(ctx, s.main.conn); ferr != nil {
+	if ferr := s.ledger.check(ctx, s.main.conn, err); ferr != nil {
 		return ferr
 	}
 	done := s.batch.done // what failed before it was committed stays failed
@@ -356,7 +357,7 @@ func (s *Sink) makeRoute(ctx context.Context, i int, r *connect.Record) (*route,
 	if err != nil {
 		return nil, connect.Permanent(fmt.Errorf("jdbc: %w", err))
 	}
-	key, err := s.set.keyOf(r.Table, s.ledger.lanes)
+	key, err := s.set.keyOf(r.Table, s.writers())
 	if err != nil {
 		return nil, connect.Permanent(fmt.Errorf("jdbc: table %s: %w", r.Table, err))
 	}
@@ -389,14 +390,17 @@ func (s *Sink) makeRoute(ctx context.Context, i int, r *connect.Record) (*route,
 }
 
 // makeWay ends the transaction before record i where DDL on a table would
-// wait for it: because it has touched the table, or because another lane may
-// wait for what it has touched.
+// wait for it: because it has touched the table, or because another lane or
+// task may wait for what it has touched.
 func (s *Sink) makeWay(ctx context.Context, i int, n name) error {
-	if !s.tx.open || s.ledger.lanes == 1 && s.targets[s.targetKey(n)] == nil && !s.tx.touched[s.targetKey(n)] {
+	if !s.tx.open || s.writers() == 1 && s.targets[s.targetKey(n)] == nil && !s.tx.touched[s.targetKey(n)] {
 		return nil
 	}
 	return s.commitAhead(ctx, i)
 }
+
+// writers is how many sinks write for the connector at the same time.
+func (s *Sink) writers() int { return s.ledger.lanes * max(s.env.Tasks, 1) }
 
 // targetKey is the name by which the server tells tables apart.
 func (s *Sink) targetKey(n name) string {

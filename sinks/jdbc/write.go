@@ -373,6 +373,7 @@ func (s *Sink) commitPacket(ctx context.Context) error {
 		return err
 	}
 	s.tx = transaction{}
+	s.ledger.saved()
 	return nil
 }
 
