@@ -54,7 +54,7 @@ func (l *Log) own(ctx context.Context, q *queue, wait time.Duration) error {
 		if !begun {
 			l.c.logger.Warn("another process uses the namespace, or was killed less than a minute ago; waiting for it", "namespace", l.namespace, "wait", wait)
 		}
-		if err := sleep(ctx, time.Second); err != nil {
+		if err := sleep(ctx, 5*firstPause); err != nil {
 			return err
 		}
 	}

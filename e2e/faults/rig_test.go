@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/towline/towline/e2e/child"
 	"github.com/towline/towline/e2e/mysqltest"
 	"github.com/towline/towline/e2e/oracle"
 	"github.com/towline/towline/e2e/process"
@@ -62,6 +63,9 @@ type options struct {
 	source, sink           map[string]string // more options of the connectors
 	noLedger               bool
 	data                   string // folder for the program's data
+	// nameServer is that of the RocketMQ cluster that topics are in; "": they are
+	// in data.
+	nameServer string
 }
 
 func newRig(t *testing.T, o options) *rig {
@@ -111,6 +115,24 @@ func (r *rig) connectors(o options) {
 		o.data = filepath.Join(r.dir, "data")
 	}
 	r.proc = &process.Process{Bin: bin, Data: o.data, Log: filepath.Join(r.dir, "towline.log"), Args: files}
+	if o.nameServer != "" {
+		r.worker(o.nameServer)
+	}
+}
+
+// worker has topics, positions and connectors be in RocketMQ.
+func (r *rig) worker(nameServer string) {
+	r.t.Helper()
+	port, err := child.LeasePort(0)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { port.Close() })
+	r.proc.Address, r.proc.Worker = fmt.Sprintf("127.0.0.1:%d", port.Port), filepath.Join(r.dir, "worker.json")
+	text := fmt.Sprintf(`{"listeners": "http://%s", "namesrvAddr": %q, "defaultTopicQueueNums": 4}`, r.proc.Address, nameServer)
+	if err := os.WriteFile(r.proc.Worker, []byte(text), 0o600); err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 func merge(dst, src map[string]string) {

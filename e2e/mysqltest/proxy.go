@@ -21,7 +21,9 @@ const dialTimeout = 10 * time.Second
 // ended when Close returns.
 type Proxy struct {
 	upstream atomic.Pointer[string]
-	lease    *child.Lease
+	host     string
+	port     int
+	lease    *child.Lease // nil: the port is another's, on another host
 	delay    atomic.Int64 // nanoseconds from server to client
 	rate     atomic.Int64 // bytes a second in each direction; 0 is no limit
 
@@ -38,13 +40,32 @@ func OpenProxy(upstream string) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Proxy{lease: lease, links: make(map[*link]struct{}), thawed: make(chan struct{})}
-	p.Point(upstream)
-	close(p.thawed)
-	if err := p.Up(); err != nil {
+	p, err := openProxy(&Proxy{host: "127.0.0.1", port: lease.Port, lease: lease}, upstream)
+	if err != nil {
 		return nil, errors.Join(err, lease.Close())
 	}
 	return p, nil
+}
+
+// OpenProxyAt is OpenProxy at another address of this machine, such as
+// 127.0.0.2, with the port that the server behind it has.
+func OpenProxyAt(host, upstream string) (*Proxy, error) {
+	_, port, err := net.SplitHostPort(upstream)
+	if err != nil {
+		return nil, err
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		return nil, err
+	}
+	return openProxy(&Proxy{host: host, port: n}, upstream)
+}
+
+func openProxy(p *Proxy, upstream string) (*Proxy, error) {
+	p.links, p.thawed = make(map[*link]struct{}), make(chan struct{})
+	p.Point(upstream)
+	close(p.thawed)
+	return p, p.Up()
 }
 
 // Point lets new connections lead to another address, as a failover does. Those that are open stay: see
@@ -70,10 +91,10 @@ func (s *Server) Proxy(tb testing.TB) *Proxy {
 func (p *Proxy) Addr() string { return net.JoinHostPort(p.Host(), strconv.Itoa(p.Port())) }
 
 // Host is the host of Addr.
-func (p *Proxy) Host() string { return "127.0.0.1" }
+func (p *Proxy) Host() string { return p.host }
 
 // Port is the port of Addr.
-func (p *Proxy) Port() int { return p.lease.Port }
+func (p *Proxy) Port() int { return p.port }
 
 // Up accepts connections again after Down.
 func (p *Proxy) Up() error {
@@ -150,6 +171,9 @@ func (p *Proxy) Thaw() {
 func (p *Proxy) Close() error {
 	p.Down()
 	p.wg.Wait()
+	if p.lease == nil {
+		return nil
+	}
 	return p.lease.Close()
 }
 

@@ -47,13 +47,16 @@ func Connector(dir, name string, config map[string]string) (string, error) {
 
 // Process is one run of the program.
 type Process struct {
-	Bin   string
-	Data  string   // folder of its data
-	Log   string   // file to which its log is appended
-	Args  []string // flags and connector files for towline run
-	Env   []string // more variables of the environment
-	cmd   *exec.Cmd
-	ended chan error
+	Bin  string
+	Data string   // folder of its data
+	Log  string   // file to which its log is appended
+	Args []string // flags and connector files for towline run
+	Env  []string // more variables of the environment
+	// Worker is the configuration of a worker, which is then run with Args and
+	// listens at Address. There is no Data.
+	Worker, Address string
+	cmd             *exec.Cmd
+	ended           chan error
 }
 
 // Start starts it. It does not wait until it is up.
@@ -63,7 +66,11 @@ func (p *Process) Start() error {
 		return err
 	}
 	defer log.Close()
-	p.cmd = exec.Command(p.Bin, append([]string{"run", "--data-dir", p.Data, "--listen", "127.0.0.1:0"}, p.Args...)...)
+	args := []string{"run", "--data-dir", p.Data, "--listen", "127.0.0.1:0"}
+	if p.Worker != "" {
+		args = []string{"worker", "--config", p.Worker}
+	}
+	p.cmd = exec.Command(p.Bin, append(args, p.Args...)...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.Env = append(os.Environ(), p.Env...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for our caller to pass on
@@ -166,11 +173,15 @@ func (p *Process) Post(ctx context.Context, path, body string) ([]byte, error) {
 }
 
 func (p *Process) ask(ctx context.Context, method, path string, send io.Reader) ([]byte, error) {
-	addr, err := os.ReadFile(p.address())
-	if err != nil {
-		return nil, err
+	addr := p.Address
+	if addr == "" {
+		b, err := os.ReadFile(p.address())
+		if err != nil {
+			return nil, err
+		}
+		addr = strings.TrimSpace(string(b))
 	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+strings.TrimSpace(string(addr))+path, send)
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+addr+path, send)
 	if err != nil {
 		return nil, err
 	}

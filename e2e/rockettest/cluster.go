@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -28,6 +29,9 @@ type Config struct {
 	Java     []string // more flags for all JVMs, such as -Dtls.server.mode=enforcing
 	// Fast is for benchmarks: JVMs with all of their compilers and more memory.
 	Fast bool
+	// Front is another address of this machine, such as 127.0.0.2, that brokers
+	// tell others to reach them at, by the same port: a proxy is to be there.
+	Front string
 }
 
 // Cluster is a name server and its brokers.
@@ -124,7 +128,7 @@ func (c *Cluster) plan(in *installation, cfg Config) error {
 	}
 	for i := range max(1, cfg.Brokers) {
 		args := append(append(java[:len(java):len(java)], memory...), "org.apache.rocketmq.broker.BrokerStartup")
-		if err := c.addBroker(string(rune('a'+i)), args, cfg.Settings); err != nil {
+		if err := c.addBroker(string(rune('a'+i)), args, cfg); err != nil {
 			return err
 		}
 	}
@@ -135,7 +139,7 @@ func (c *Cluster) plan(in *installation, cfg Config) error {
 // than all the rest.
 const tlsOff = "-Dtls.server.mode=disabled"
 
-func (c *Cluster) addBroker(name string, java, settings []string) error {
+func (c *Cluster) addBroker(name string, java []string, cfg Config) error {
 	port, err := c.brokerPort()
 	if err != nil {
 		return err
@@ -151,7 +155,10 @@ func (c *Cluster) addBroker(name string, java, settings []string) error {
 		"storePathRootDir=" + store, "storePathCommitLog=" + filepath.Join(store, "commitlog"),
 		"autoCreateTopicEnable=false", "mappedFileSizeCommitLog=67108864", "mappedFileSizeConsumeQueue=600000", "maxIndexNum=40000", "maxHashSlotNum=10000",
 		"timerWheelEnable=false",
-	}, settings...)
+	}, cfg.Settings...)
+	if cfg.Front != "" {
+		lines = append(lines, "bindAddress=127.0.0.1", "brokerIP1="+cfg.Front)
+	}
 	b, err := c.server(name, port, java, lines)
 	if err != nil {
 		return err
@@ -175,6 +182,23 @@ func (c *Cluster) registered(ctx context.Context, name string) error {
 		}
 	}
 	return fmt.Errorf("broker %s is not registered yet", name)
+}
+
+// Admin runs RocketMQ's own tool, mqadmin, and returns what it prints.
+func (c *Cluster) Admin(ctx context.Context, args ...string) (string, error) {
+	in, err := findInstallation()
+	if err != nil {
+		return "", err
+	}
+	args = append([]string{"-Duser.home=" + c.dir, "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-cp", filepath.Join(c.dir, "conf") + ":" + filepath.Join(in.lib, "*"),
+		"org.apache.rocketmq.tools.command.MQAdminStartup"}, args...)
+	cmd := exec.CommandContext(ctx, in.java, append(args, "-n", c.NameServer)...)
+	cmd.Dir, cmd.Env = c.dir, append(os.Environ(), "ROCKETMQ_HOME="+c.dir)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return string(out), fmt.Errorf("rockettest: mqadmin %s: %w\n%s", strings.Join(args[6:], " "), err, out)
+	}
+	return string(out), nil
 }
 
 // lease takes a port that stays the cluster's.

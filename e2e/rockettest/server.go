@@ -133,6 +133,16 @@ func (s *Server) Signal(sig syscall.Signal) error {
 	return s.proc.Cmd.Process.Signal(sig)
 }
 
+// PID returns the number of the server's process, 0 if it does not run.
+func (s *Server) PID() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.proc == nil {
+		return 0
+	}
+	return s.proc.Cmd.Process.Pid
+}
+
 func (s *Server) logFile() string { return filepath.Join(s.dir, s.Name+".log") }
 
 // Log returns the end of what the server said.
