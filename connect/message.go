@@ -1,5 +1,7 @@
 package connect
 
+import "github.com/towline/towline/schema"
+
 // Message is what travels in a log: one record or many, encoded by a
 // Converter.
 type Message struct {
@@ -18,6 +20,12 @@ type Message struct {
 	// Converter (0: not told). Other logs may drop them.
 	Source string
 	Seq    uint64
+	// Op, Table and Origin are those of the one record inside, where a Converter
+	// makes a message of each: a log may show them to readers who know nothing of
+	// Converters, and gives none of them back. Origin belongs to the batch.
+	Op     Op
+	Table  *schema.Table
+	Origin *Origin
 }
 
 // Messages is a run of messages and the memory they point into. The caller

@@ -132,6 +132,7 @@ func (c *converter) text(dst []byte, r *connect.Record) (_ []byte, key int, err 
 func message(dst *connect.Messages, r *connect.Record) *connect.Message {
 	m := dst.Add()
 	m.Topic, m.Partition, m.Time = r.Topic, r.Partition, r.Time
+	m.Op, m.Table, m.Origin = r.Op, r.Table, r.Origin
 	return m
 }
 

@@ -197,6 +197,7 @@ func (l *Log) Append(ctx context.Context, msgs []connect.Message, entries []offs
 func clone(m *connect.Message) connect.Message {
 	c := *m
 	c.Key, c.Value, c.Headers = bytes.Clone(m.Key), bytes.Clone(m.Value), slices.Clone(m.Headers)
+	c.Op, c.Table, c.Origin = 0, nil, nil
 	for i := range c.Headers {
 		c.Headers[i].Value = bytes.Clone(c.Headers[i].Value)
 	}

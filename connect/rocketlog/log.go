@@ -499,23 +499,19 @@ func (l *Log) append(ctx context.Context, msgs []connect.Message, s *session) er
 
 // appendTo writes some of the messages to a queue.
 func appendTo(ctx context.Context, q *queue, msgs []connect.Message, list []int, s *session) error {
-	parcels := make([]parcel, 0, len(list))
-	owner := make([]int, 0, len(list))
-	for _, i := range list {
-		parcels = appendParcels(parcels, &msgs[i], maxBody)
-		for len(owner) < len(parcels) {
-			owner = append(owner, i)
-		}
-	}
 	if err := q.acquire(ctx); err != nil {
 		return err
 	}
 	defer q.release()
+	defer q.pack.begin()
+	for _, i := range list {
+		q.pack.pack(i, &msgs[i])
+	}
 	if s != nil {
 		q.fenced = func() error { return s.fenced(q) }
 		defer func() { q.fenced = nil }()
 	}
-	return q.append(ctx, parcels, func(i int, offset int64) { msgs[owner[i]].Offset = offset })
+	return q.append(ctx, q.pack.list, func(i int, offset int64) { msgs[q.pack.owner[i]].Offset = offset })
 }
 
 // Atomic reports false: messages go to queues one by one, and entries elsewhere

@@ -10,8 +10,8 @@ import (
 	"github.com/towline/towline/connect/rocketlog/remoting"
 )
 
-// Properties of a message beside its stamp. Headers that can be are properties
-// of their own name.
+// Properties of a message beside its stamp; see label for those that are for
+// readers who know nothing of Towline.
 const (
 	propKeys = "KEYS"
 	propMeta = "twm" // in base64; see appendMeta
@@ -30,7 +30,8 @@ const (
 // maxMeta is the most bytes that the meta may take among the properties.
 const maxMeta = 16 << 10
 
-// maxKeys is the most bytes of a key that become KEYS.
+// maxKeys is the most bytes of a key that become KEYS. With the stamp and labels
+// that is far from what properties may take, 32 KiB.
 const maxKeys = 1 << 10
 
 // appendMeta appends what a message has beside its value:
@@ -90,51 +91,6 @@ func canBeKeys(key []byte) bool {
 		}
 	}
 	return true
-}
-
-// parcel is a message as it goes to a broker, but for its stamp.
-type parcel struct {
-	props []byte
-	front []byte // of the body
-	body  []byte
-	part  int
-	parts int
-}
-
-// size is about what a parcel takes in a batch.
-func (p *parcel) size() int { return len(p.props) + len(p.front) + len(p.body) + 96 }
-
-// appendParcels appends what a message becomes: one parcel, or several if the
-// value is large.
-func appendParcels(dst []parcel, m *connect.Message, maxBody int) []parcel {
-	meta := appendMeta(nil, m)
-	var props, front []byte
-	if len(meta) > maxMeta {
-		meta[0] |= metaInBody
-		front = meta
-		meta = binary.AppendUvarint([]byte{metaInBody}, uint64(len(front)))
-	}
-	props = append(append(props, propMeta...), 1)
-	props = append(base64.RawStdEncoding.AppendEncode(props, meta), 2)
-	if canBeKeys(m.Key) {
-		props = remoting.AppendProperty(props, propKeys, m.Key)
-	}
-	if len(front)+len(m.Value) <= maxBody {
-		return append(dst, parcel{props: props, front: front, body: m.Value, parts: 1})
-	}
-	whole := m.Value
-	if len(front) > 0 {
-		whole, front = append(front, m.Value...), nil
-	}
-	parts := (len(whole) + maxBody - 1) / maxBody
-	for i := range parts {
-		p := parcel{props: props, body: whole[i*maxBody : min(len(whole), (i+1)*maxBody)], part: i, parts: parts}
-		if i > 0 {
-			p.props = nil
-		}
-		dst = append(dst, p)
-	}
-	return dst
 }
 
 var errMeta = errors.New("its properties are damaged")

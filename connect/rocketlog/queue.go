@@ -48,6 +48,7 @@ type queue struct {
 	batch   uint64 // number of the last batch
 	others  uint64 // messages of others that came between ours
 	buf     []byte
+	pack    packer
 	sized   bool              // place was known once
 	aliens  map[string]uint64 // valid messages of others that were passed, by their Source; nil: nobody asks
 	jumps   int               // how often messages were passed without a look
