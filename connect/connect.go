@@ -116,6 +116,13 @@ type Topics interface {
 	Trim(ctx context.Context, topic string, partition int32, before int64) error
 }
 
+// Groups is a Log whose servers keep, for tools of theirs, how far readers are.
+type Groups interface {
+	// CommitGroup tells them how far a connector is. Nothing but what those tools
+	// show depends on it.
+	CommitGroup(ctx context.Context, connector string, at []Cursor) error
+}
+
 // Cursor is a place in one partition.
 type Cursor struct {
 	Topic     string

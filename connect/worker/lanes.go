@@ -523,6 +523,8 @@ func (t *sinkTask) offerSave(unsaved map[string]offsets.Position) {
 func (t *sinkTask) saveLoop(ctx context.Context) error {
 	saving := t.meter.stages.track(stageSaveWait)
 	defer saving.end()
+	shown := newShown(ctx, t)
+	defer shown.end(ctx)
 	for done := range t.saves {
 		saving.enter(stageSave)
 		entries := make([]offsets.Entry, 0, len(done))
@@ -532,6 +534,7 @@ func (t *sinkTask) saveLoop(ctx context.Context) error {
 		if err := t.log.Store().Save(ctx, entries...); err != nil { // invariant 1: the target has it
 			return fmt.Errorf("save position: %w", err)
 		}
+		shown.saved(ctx, done)
 		saving.enter(stageSaveWait)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -40,6 +41,7 @@ type sinkTask struct {
 	dead      *deadLetters // nil: errors are not tolerated
 	meter     *meter
 	progress  *progress
+	logger    *slog.Logger
 
 	prefix string
 	sinks  []connect.Sink

@@ -289,7 +289,7 @@ func (s *supervisor) build(log connect.Log) (connect.Task, error) {
 
 func (s *supervisor) sinkTask(log connect.Log, ch *chain, conv connect.Converter, dead *deadLetters) (connect.Task, error) {
 	t := &sinkTask{id: s.id, chain: ch, converter: conv, log: s.worker.tracked(log, s.id.connector), dead: dead, wants: s.wanter(),
-		shares: s.shares, meter: s.meter, progress: s.prog, lanes: int(s.cfg.Int("lanes")), whole: wholeTransactions(s.conn)}
+		shares: s.shares, meter: s.meter, progress: s.prog, logger: s.logger, lanes: int(s.cfg.Int("lanes")), whole: wholeTransactions(s.conn)}
 	if t.lanes == 0 {
 		t.lanes = max(1, s.conn.Plugin.Lanes)
 	}
