@@ -49,13 +49,6 @@ func (h *Herder) drop(name string) {
 	delete(h.conns, name)
 }
 
-// Texts for a connector that is not there, Kafka Connect's.
-const (
-	notFound = "Connector %s not found"
-	unknown  = "Unknown connector %s"
-	noStatus = "No status found for connector %s"
-)
-
 // List implements herder.Connectors.
 func (h *Herder) List(context.Context) ([]string, error) {
 	h.mu.Lock()
@@ -68,7 +61,7 @@ func (h *Herder) List(context.Context) ([]string, error) {
 
 // Info implements herder.Connectors.
 func (h *Herder) Info(_ context.Context, name string) (herder.Info, error) {
-	c, err := h.get(name, notFound)
+	c, err := h.get(name, herder.NotFoundText)
 	if err != nil {
 		return herder.Info{}, err
 	}
@@ -100,7 +93,7 @@ func (c *connector) kind() string {
 
 // Status implements herder.Connectors.
 func (h *Herder) Status(_ context.Context, name string) (herder.State, error) {
-	c, err := h.get(name, noStatus)
+	c, err := h.get(name, herder.NoStatusText)
 	if err != nil {
 		return herder.State{}, err
 	}
@@ -138,12 +131,12 @@ func (h *Herder) Create(ctx context.Context, name string, raw map[string]string,
 
 // add makes a connector. h.changes is held.
 func (h *Herder) add(ctx context.Context, name string, raw map[string]string, target worker.Target) (herder.Info, error) {
-	raw, err := cleaned(name, nil, raw)
+	raw, err := herder.Cleaned(name, nil, raw)
 	if err != nil {
 		return herder.Info{}, err
 	}
 	c := &connector{name: name, raw: raw, target: target}
-	if c.conf, err = h.build(name, raw); err != nil {
+	if c.conf, err = herder.Build(h.opts.Registry, name, raw); err != nil {
 		return herder.Info{}, err
 	}
 	if err := h.persist(ctx, c); err != nil {
@@ -157,20 +150,6 @@ func (h *Herder) add(ctx context.Context, name string, raw map[string]string, ta
 }
 
 func invalid(err error) error { return herder.Errorf(herder.Invalid, "%v", err) }
-
-// cleaned returns a configuration that was sent for a connector, in place of
-// kept, without its name and with the secrets that it stands for.
-func cleaned(name string, kept, sent map[string]string) (map[string]string, error) {
-	if own, ok := sent["name"]; ok && own != name {
-		return nil, herder.Errorf(herder.Invalid, "Connector name configuration (%s) doesn't match connector name in the URL (%s)", own, name)
-	}
-	raw, err := herder.Unhide(kept, sent)
-	if err != nil {
-		return nil, err
-	}
-	delete(raw, "name")
-	return raw, nil
-}
 
 // persist keeps a connector.
 func (h *Herder) persist(ctx context.Context, c *connector) error {
@@ -208,7 +187,7 @@ func (h *Herder) Configure(ctx context.Context, name string, raw map[string]stri
 func (h *Herder) Patch(ctx context.Context, name string, changes map[string]*string) (herder.Info, error) {
 	h.changes.Lock()
 	defer h.changes.Unlock()
-	c, err := h.find(name, notFound)
+	c, err := h.find(name, herder.NotFoundText)
 	if err != nil {
 		return herder.Info{}, err
 	}
@@ -227,12 +206,12 @@ func (h *Herder) change(ctx context.Context, c *connector, raw map[string]string
 	if c.path != "" {
 		return herder.Info{}, c.governed("changed")
 	}
-	raw, err := cleaned(c.name, c.raw, raw)
+	raw, err := herder.Cleaned(c.name, c.raw, raw)
 	if err != nil {
 		return herder.Info{}, err
 	}
 	next := &connector{name: c.name, raw: raw, target: c.target}
-	if next.conf, err = h.build(c.name, raw); err != nil {
+	if next.conf, err = herder.Build(h.opts.Registry, c.name, raw); err != nil {
 		return herder.Info{}, err
 	}
 	if c.conf != nil && maps.Equal(c.raw, raw) {
@@ -261,7 +240,7 @@ func (c *connector) governed(done string) error {
 func (h *Herder) Delete(ctx context.Context, name string) error {
 	h.changes.Lock()
 	defer h.changes.Unlock()
-	c, err := h.find(name, notFound)
+	c, err := h.find(name, herder.NotFoundText)
 	if err != nil {
 		return err
 	}
@@ -281,7 +260,7 @@ func (h *Herder) Delete(ctx context.Context, name string) error {
 func (h *Herder) Aim(ctx context.Context, name string, target worker.Target) error {
 	h.changes.Lock()
 	defer h.changes.Unlock()
-	c, err := h.find(name, unknown)
+	c, err := h.find(name, herder.UnknownText)
 	if err != nil {
 		return err
 	}
@@ -320,7 +299,7 @@ func (h *Herder) Restart(_ context.Context, name string, tasks, failed bool) (he
 func (h *Herder) restart(c *connector, pick func(worker.TaskStatus) bool) (herder.State, error) {
 	next := *c
 	var err error
-	if next.conf, err = h.build(c.name, c.raw); err != nil {
+	if next.conf, err = herder.Build(h.opts.Registry, c.name, c.raw); err != nil {
 		return herder.State{}, err
 	}
 	ids, err := h.opts.Worker.Restart(next.conf, c.target, pick)
@@ -341,7 +320,7 @@ func (h *Herder) restart(c *connector, pick func(worker.TaskStatus) bool) (herde
 func (h *Herder) revive(c *connector) (herder.State, error) {
 	next := *c
 	var err error
-	if next.conf, err = h.build(c.name, c.raw); err != nil {
+	if next.conf, err = herder.Build(h.opts.Registry, c.name, c.raw); err != nil {
 		return herder.State{}, err
 	}
 	next.fault = ""

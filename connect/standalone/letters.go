@@ -8,12 +8,12 @@ import (
 
 // DeadLetters implements herder.Letters.
 func (h *Herder) DeadLetters(_ context.Context, name string) (topic string, err error) {
-	c, err := h.get(name, notFound)
+	c, err := h.get(name, herder.NotFoundText)
 	if err != nil {
 		return "", err
 	}
 	if c.conf == nil {
-		return "", herder.Errorf(herder.Conflict, "Connector %s cannot be looked into: %s", c.name, c.fault)
+		return "", herder.Errorf(herder.Conflict, herder.FaultyText, c.name, c.fault)
 	}
 	return c.conf.Config.String("errors.deadletterqueue.topic.name"), nil
 }

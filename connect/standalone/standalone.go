@@ -28,7 +28,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -280,19 +279,4 @@ func (h *Herder) Wait(ctx context.Context) error { return h.opts.Worker.Wait(ctx
 // Signal implements herder.Herder.
 func (h *Herder) Signal(ctx context.Context, connector string, s connect.Signal) ([]string, error) {
 	return h.opts.Worker.Signal(ctx, connector, s)
-}
-
-// build checks a configuration; its faults are those of the caller.
-func (h *Herder) build(name string, raw map[string]string) (*config.Connector, error) {
-	c, err := config.Build(h.opts.Registry, &config.File{Name: name, Config: raw})
-	var faults *connect.ConfigError
-	if !errors.As(err, &faults) {
-		return c, err
-	}
-	lines := make([]string, len(faults.Faults))
-	for i, f := range faults.Faults {
-		lines[i] = strings.TrimPrefix(f.Key+": "+f.Text, ": ")
-	}
-	return nil, herder.Errorf(herder.Invalid, "Connector configuration is invalid and contains the following %d error(s):\n%s\n"+
-		"You can also find the above list of errors at the endpoint `/connector-plugins/{connectorType}/config/validate`", len(lines), strings.Join(lines, "\n"))
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/towline/towline/connect"
 	"github.com/towline/towline/connect/config"
 )
@@ -73,6 +75,14 @@ var closed = func() <-chan struct{} {
 	close(c)
 	return c
 }()
+
+// Aside returns a Worker that knows one connector and runs nothing, to look at and
+// set offsets of what runs elsewhere, or nowhere: they are in the log.
+func (w *Worker) Aside(c *config.Connector, log connect.Log) (*Worker, error) {
+	a := New(w.logger, NewMetrics(prometheus.NewRegistry()))
+	a.Use(log)
+	return a, a.Add(c, TargetStopped)
+}
 
 // abortKey is the key of the channel in the value of a task's context that is
 // closed when nothing is to be finished any more.

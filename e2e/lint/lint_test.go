@@ -122,7 +122,7 @@ func allowed(dir, imported string) bool {
 	}
 	onlyWorker := imported == "connect/worker"
 	if onlyWorker {
-		return under(dir, []string{"connect/rest", "connect/herder", "connect/standalone", "cmd", "e2e", "connect/worker"})
+		return under(dir, []string{"connect/rest", "connect/herder", "connect/standalone", "connect/cluster", "cmd", "e2e", "connect/worker"})
 	}
 	for _, r := range mayImport {
 		if under(dir, []string{strings.TrimSuffix(r.room, "/")}) {

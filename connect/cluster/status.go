@@ -1,0 +1,131 @@
+package cluster
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/towline/towline/connect/herder"
+	"github.com/towline/towline/connect/worker"
+	"github.com/towline/towline/offsets"
+)
+
+// maxTrace bounds what is told of why a task has failed.
+const maxTrace = 8 << 10
+
+// tell tells the others, now and then, what the tasks here do.
+func (h *Herder) tell(ctx context.Context) {
+	for pause(ctx, statusEvery) == nil {
+		if err := h.tellOnce(ctx); err != nil && ctx.Err() == nil {
+			h.opts.Logger.Warn("what the tasks do could not be told; trying again", "error", err)
+		}
+	}
+}
+
+func (h *Herder) tellOnce(ctx context.Context) error {
+	now := h.statuses()
+	h.mu.Lock()
+	fresh := map[Task]taskStatus{}
+	for t, s := range now {
+		if h.told[t] != s {
+			fresh[t] = s
+		}
+	}
+	h.mu.Unlock()
+	if len(fresh) == 0 || h.lease.err() != nil {
+		return nil
+	}
+	err := h.update(ctx, func(m *model) (list []offsets.Entry, err error) {
+		for t, s := range fresh {
+			if m.claims[t].Epoch == s.Epoch { // else it is another's to tell
+				list = append(list, encode(taskKey(statusKey, t), s))
+			}
+		}
+		return list, nil
+	})
+	if err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	maps.Copy(h.told, fresh)
+	maps.DeleteFunc(h.told, func(t Task, _ taskStatus) bool { return !has(now, t) })
+	return nil
+}
+
+// statuses returns what the tasks here do.
+func (h *Herder) statuses() map[Task]taskStatus {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	names := map[string][]worker.TaskStatus{}
+	out := make(map[Task]taskStatus, len(h.local))
+	for t, r := range h.local {
+		s := taskStatus{Epoch: r.claim.Epoch, Restart: r.restart, State: worker.StateUnassigned}
+		if r.fault != "" {
+			s.State, s.Trace = worker.StateFailed, r.fault
+		} else if !has(names, t.Connector) {
+			names[t.Connector] = h.opts.Runner.Tasks(t.Connector)
+		}
+		for _, ts := range names[t.Connector] {
+			if ts.ID == t.Task && r.fault == "" {
+				s.State, s.Trace, s.Attempts = ts.State, ts.Trace, ts.Attempts
+			}
+		}
+		s.Trace = s.Trace[:min(len(s.Trace), maxTrace)]
+		out[t] = s
+	}
+	return out
+}
+
+// Cluster implements herder.Herder. Workers are those that are alive.
+func (h *Herder) Cluster(context.Context) (herder.Cluster, error) {
+	m, err := h.known()
+	if err != nil {
+		return herder.Cluster{}, err
+	}
+	c := herder.Cluster{ID: m.id, Worker: h.opts.WorkerID, Mode: "distributed"}
+	since, _ := h.lease.alive()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.judge.watch(m.members)
+	for _, id := range slices.Sorted(maps.Keys(m.members)) {
+		if id == h.opts.WorkerID || h.judge.silent(id, since) <= 0 {
+			c.Workers = append(c.Workers, id)
+		}
+	}
+	return c, nil
+}
+
+// Health implements herder.Herder: a worker whose lease has lapsed runs nothing,
+// and is not well before it has it again.
+func (h *Herder) Health(context.Context) error {
+	if !h.joined.Load() {
+		return herder.ErrStarting
+	}
+	h.mu.Lock()
+	fault := h.fault
+	h.mu.Unlock()
+	if fault != nil {
+		return fault
+	}
+	return h.lease.err()
+}
+
+// DeadLetters implements herder.Letters.
+func (h *Herder) DeadLetters(_ context.Context, name string) (topic string, err error) {
+	_, c, err := h.built(name)
+	if err != nil {
+		return "", err
+	}
+	return c.Config.String("errors.deadletterqueue.topic.name"), nil
+}
+
+// Wait implements herder.Herder.
+func (h *Herder) Wait(context.Context) error {
+	return herder.Errorf(herder.Invalid, "a cluster cannot be waited for yet: no worker knows how far the tasks of the others are; their offsets and lag tell it")
+}
+
+// Overview implements herder.Herder: of the tasks that run here.
+func (h *Herder) Overview(ctx context.Context) worker.Status {
+	return h.opts.Runner.Status(ctx)
+}
