@@ -36,6 +36,13 @@ type Source interface {
 }
 
 // Sink writes changes to one target.
+//
+// Where a target that keeps State does not take one table, a Sink may stop that
+// table, if Env.MayStop agrees: it keeps that in the target, in the transaction
+// that leaves the first of its records out, reports it (Env.Report), and drops
+// all records of the table (Env.Drop) until an OpTruncate, or an OpSchema with
+// Reread, says that the table can begin anew with no rows. A GivenUp after the
+// latter stops it again.
 type Sink interface {
 	// Open connects and returns the State that the target itself keeps, nil
 	// if it keeps none. What it returns wins over what the worker saved. It is

@@ -21,7 +21,7 @@
 //  4. Order holds per key always, and per transaction where a topic has one
 //     partition.
 //  5. Every record read is written, dropped by a named and counted transform,
-//     or dead-lettered.
+//     dead-lettered, or dropped and counted because its table is stopped.
 //  6. No silent coercion: what a target cannot hold is an error with the
 //     table, column and value kind in it.
 //  7. Memory belongs to the batch; nothing outlives the call.

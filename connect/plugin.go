@@ -39,6 +39,9 @@ type Plugin struct {
 	// Check looks at the world outside (server settings, grants,
 	// reachability) and returns what is wrong. nil: nothing to check.
 	Check func(ctx context.Context, cfg Config) ([]Finding, error)
+	// Schemas says that an OpSchema which was encoded is decoded as one.
+	// Converters only.
+	Schemas bool
 	// Explain says what to do about a key that the plug-in does not have but
 	// people know from elsewhere; "" if it does not know it. nil: none.
 	Explain func(key string) string
@@ -74,11 +77,16 @@ type Env struct {
 	Report func(TableStatus)
 	// Gauge sets a number that metrics and status show. labels are pairs.
 	Gauge func(name string, value float64, labels ...string)
-	// Drop counts records that a transform dropped (invariant 5).
+	// Drop counts records that were dropped (invariant 5).
 	Drop func(reason string, n int)
+	// Tolerant says of a sink that records which it refuses become dead letters.
+	Tolerant bool
+	// MayStop returns why a sink must not stop one table of a topic and go on
+	// with the others, "" if it may. See Sink.
+	MayStop func(ctx context.Context, topic string) (why string, err error)
 }
 
-// TableState is what a source does with a table.
+// TableState is what a source or a sink does with a table.
 type TableState string
 
 // The states.
@@ -89,7 +97,8 @@ const (
 	TableStopped   TableState = "stopped"   // not followed any more: see Reason
 )
 
-// TableStatus is the state of one table of one source.
+// TableStatus is the state of one table of one source. A sink reports those that
+// it has stopped, or that begin anew, by the name that they have at the source.
 type TableStatus struct {
 	Table   string     `json:"table"` // database.name
 	State   TableState `json:"state"`

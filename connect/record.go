@@ -43,7 +43,8 @@ const (
 	// else it is a tombstone.
 	Unwrapped
 	// Reread: on an OpSchema, the rows of the table as known downstream may
-	// be wrong or missing from here on, and are to be read anew by a snapshot.
+	// be wrong or missing from here on, and are read anew by a snapshot, all of
+	// them: whoever has lost his place in the table can begin here with none.
 	Reread
 	// Exact: whoever took in all records of the table before this one has the
 	// row as Before says. Set by a source whose copy of the table is complete,
@@ -53,8 +54,13 @@ const (
 	// Dropped: on an OpTruncate, the table itself is gone, not its rows alone.
 	Dropped
 	// Unsettled: on an OpSchema, a copy of the table is under way: rows
-	// downstream may be as they were before earlier changes.
+	// downstream may be as they were before earlier changes. An OpSchema with
+	// none of these three flags says that no copy is, so what a Reread began is
+	// complete.
 	Unsettled
+	// GivenUp: on an OpSchema, the copy that a Reread announced will not be
+	// finished; what the stream has told of the table holds as before.
+	GivenUp
 )
 
 // Record is one change of one row. Rows, Origin and Headers point into the

@@ -136,6 +136,9 @@ func (w *weaver) startCopy(t *table, filter string) (said string, err error) {
 		t.extra = !t.keyless()
 	}
 	t.ordered, t.filter = true, filter
+	if filter == "" && !t.keyless() { // without a key it is emptied first, which tells as much
+		t.told = tellBegin
+	}
 	w.restart(t)
 	if filter == "" {
 		return "is copied", nil
@@ -248,10 +251,15 @@ func (w *weaver) stopCopies(o *order) (said []string, errs []error) {
 // abandon ends a copy that the table is whole without.
 func (w *weaver) abandon(t *table, why string) {
 	w.discardAll(t)
-	t.progress = progress{status: done, rows: t.rows, bytes: t.bytes, total: t.total, started: t.started, ended: time.Now().UnixMicro(), revive: t.revive}
+	told := toldNothing
+	if t.told == toldBegin || t.told == tellGiveUp {
+		told = tellGiveUp
+	}
+	t.progress = progress{status: done, rows: t.rows, bytes: t.bytes, total: t.total, started: t.started, ended: time.Now().UnixMicro(), revive: t.revive, told: told}
 	t.settled()
 	t.note = why
 	w.unwant(t)
+	w.news = true
 	w.save(t)
 	w.wakeWorkers()
 	w.wakeRead()

@@ -86,6 +86,10 @@
 // an OpSchema with connect.Reread, for which Changes.Resume asks; since rows may
 // have been deleted meanwhile a truncation comes before its copy.
 //
+// Before anything of a copy of all rows is read, an OpSchema with connect.Reread
+// goes out, so that a target that has stopped the table can begin it anew; how
+// the copy ends is told with another one.
+//
 // # Sparing the servers
 //
 // No window opens while copies rest: for the pace that is set, or because the

@@ -54,12 +54,26 @@ type progress struct {
 	filter         string
 	// revive: a signal asked to follow the table again, which is stopped.
 	revive bool
+	// told is what the targets have heard of a copy of all rows.
+	told told
 }
+
+// told is what the targets know, or are yet to hear, of a copy that they may
+// begin a table anew with.
+type told byte
+
+const (
+	toldNothing told = iota
+	tellBegin        // connect.Reread is due
+	toldBegin
+	tellEnd    // that the copy is complete is due
+	tellGiveUp // that it never will be is due
+)
 
 // begin makes p a copy that has not begun.
 func (p *progress) begin() {
 	*p = progress{dirty: p.dirty, truncate: p.dirty, total: p.total, segments: []*segment{{wide: true}},
-		ordered: p.ordered, extra: p.extra, filter: p.filter, revive: p.revive}
+		ordered: p.ordered, extra: p.extra, filter: p.filter, revive: p.revive, told: p.told}
 }
 
 // whole makes p, which may be one that a signal asked for, the copy of all
@@ -131,6 +145,7 @@ const (
 	flagExtra
 	flagFilter
 	flagRevive
+	flagTold
 )
 
 const (
@@ -142,12 +157,12 @@ const (
 // encode returns p in the form that a Store keeps:
 //
 //	format(1) status(1) flags(1) rows bytes total started ended
-//	[file pos server] [filter] #segments {flags(1) [hi]}...
+//	[file pos server] [filter] [told(1)] #segments {flags(1) [hi]}...
 //
 // where numbers are varints and strings a length and bytes.
 func (p *progress) encode() offsets.Position {
 	b := []byte{stateFormat, byte(p.status), 0}
-	for i, on := range [...]bool{p.dirty, p.truncate, p.upTo.File != "", p.ordered, p.extra, p.filter != "", p.revive} {
+	for i, on := range [...]bool{p.dirty, p.truncate, p.upTo.File != "", p.ordered, p.extra, p.filter != "", p.revive, p.told != toldNothing} {
 		if on {
 			b[2] |= 1 << i
 		}
@@ -162,6 +177,9 @@ func (p *progress) encode() offsets.Position {
 	}
 	if p.filter != "" {
 		b = wire.AppendString(b, p.filter)
+	}
+	if p.told != toldNothing {
+		b = append(b, byte(p.told))
 	}
 	if p.status == done {
 		return binary.AppendUvarint(b, 0)
@@ -201,6 +219,11 @@ func parseProgress(b offsets.Position) (*progress, error) {
 	p.ordered, p.extra, p.revive = b[2]&flagOrdered != 0, b[2]&flagExtra != 0, b[2]&flagRevive != 0
 	if b[2]&flagFilter != 0 {
 		p.filter = r.Text()
+	}
+	if b[2]&flagTold != 0 {
+		if p.told = told(r.Byte()); p.told > tellGiveUp {
+			return nil, errState
+		}
 	}
 	for range r.Count(1) {
 		f := r.Byte()

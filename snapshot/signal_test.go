@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -169,6 +170,7 @@ func TestACopyThatIsGivenUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	k.emitted()
 	j := k.job()
 	k.w.delivered(j.window, connect.Permanent(errBroken), High{})
 	a := k.w.tables[tableName{"sim", "a"}]
@@ -177,6 +179,87 @@ func TestACopyThatIsGivenUp(t *testing.T) {
 	}
 	if out := k.stream(connect.Record{Op: connect.OpInsert, Table: a.shape, After: rowOf(5, 5)}); len(out.Records) != 1 {
 		t.Fatal("it is not followed any more")
+	}
+}
+
+// emitted returns the flags of what goes out of shapes.
+func (k *script) emitted() (flags []connect.Flags) {
+	var b connect.Batch
+	for k.w.emitNext(&b, false) {
+		for i := range b.Records {
+			if b.Records[i].Op == connect.OpSchema {
+				flags = append(flags, b.Records[i].Flags&^connect.TxEnd)
+			}
+		}
+		b.Reset()
+	}
+	return flags
+}
+
+// Targets hear of a copy of all rows before anything of it is read, so that one
+// that has lost its place in the table can begin it anew, and how it ends.
+func TestACopyIsAnnounced(t *testing.T) {
+	for _, c := range []struct {
+		name, filter string
+		kill         bool // the process, before the announcement is out
+		stop         bool
+		want         []connect.Flags
+	}{
+		{"whole", "", false, false, []connect.Flags{connect.Reread, 0}},
+		{"with a kill", "", true, false, []connect.Flags{connect.Reread, 0}},
+		{"given up", "", false, true, []connect.Flags{connect.Reread, connect.GivenUp}},
+		{"some rows", "v > 1", false, false, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			k := newScript(t, Config{}, simShape("a", true, 0))
+			k.copied()
+			k.emitted()
+			o := &order{kind: signalExecute}
+			if c.filter != "" {
+				all, _ := collection(".*")
+				o.conditions = []condition{{table: all, filter: c.filter}}
+			}
+			k.order(o)
+			if j := k.job(); (j == nil) != (c.filter == "") {
+				t.Fatalf("%+v is read: changes between that and the announcement would be missed by who begins there", j)
+			} else if j != nil {
+				k.deliver(j, 1)
+			}
+			if c.kill {
+				w := newWeaver(Config{}, k.l, connect.Env{})
+				if err := w.load(k.stream().State, false); err != nil {
+					t.Fatal(err)
+				}
+				k.w = w
+				k.w.setTables(k.l.tables)
+			}
+			k.stream()
+			got := k.emitted()
+			if c.stop {
+				k.order(&order{kind: signalStop})
+			}
+			for j := k.job(); j != nil; j = k.job() {
+				k.deliver(j, 1)
+				k.stream()
+				got = append(got, k.emitted()...)
+			}
+			if got = append(got, k.emitted()...); !slices.Equal(got, c.want) {
+				t.Fatalf("%v goes out, want %v", got, c.want)
+			}
+			if a := k.w.tables[tableName{"sim", "a"}]; a.status != done || a.told != toldNothing {
+				t.Fatalf("status %d, told %d", a.status, a.told)
+			}
+		})
+	}
+}
+
+// order carries out a signal.
+func (k *script) order(o *order) {
+	k.t.Helper()
+	k.w.mu.Lock()
+	defer k.w.mu.Unlock()
+	if _, _, err := k.w.carryOut(o); err != nil {
+		k.t.Fatal(err)
 	}
 }
 

@@ -161,8 +161,8 @@ func (w *weaver) load(state []offsets.Entry, fresh bool) error {
 		switch {
 		case fresh:
 			t.whole()
-			t.revive = false // all tables are followed anew
-			t.dirty = true   // rows may have been deleted meanwhile
+			t.revive, t.told = false, toldNothing // all tables are followed anew
+			t.dirty = true                        // rows may have been deleted meanwhile
 			w.restart(t)
 		case t.upTo.File != "":
 			w.upTos++
@@ -394,6 +394,8 @@ func (w *weaver) see(r *connect.Record) bool {
 		r.Flags &^= connect.Reread // what sinks are told is what will be
 		if reread {
 			r.Flags |= connect.Reread
+			t.told = toldBegin
+			w.save(t)
 		} else if t.status != done {
 			r.Flags |= connect.Unsettled
 		}

@@ -285,6 +285,9 @@ func (w *weaver) emitPart(b *connect.Batch) {
 func (w *weaver) finished(t *table) {
 	t.status, t.ended, t.segments = done, time.Now().UnixMicro(), nil
 	t.dirty, t.note = t.keyless(), ""
+	if t.told == toldBegin {
+		t.told, w.news = tellEnd, true
+	}
 	t.whole()
 	w.unwant(t)
 }
@@ -359,16 +362,40 @@ func (w *weaver) emitTruncate(b *connect.Batch) bool {
 	return false
 }
 
+// mustTell reports whether targets are yet to hear of the copy of t.
+func (t *table) mustTell() bool { return t.told != toldNothing && t.told != toldBegin }
+
+// tell returns what targets are told with the shape of t, which they are then.
+func (t *table) tell() connect.Flags {
+	switch t.told {
+	case tellBegin:
+		t.told = toldBegin
+		return connect.Reread
+	case tellGiveUp:
+		t.told = toldNothing
+		return connect.GivenUp
+	case tellEnd:
+		t.told = toldNothing
+	}
+	if t.status != done {
+		return connect.Unsettled
+	}
+	return 0
+}
+
 // emitShapes fills b with the shapes of tables that targets have not been told
-// of.
+// of, or of whose copies they are to hear.
 func (w *weaver) emitShapes(b *connect.Batch) bool {
 	for _, t := range w.order {
-		if !t.announce || t.shape == nil || t.stopped {
+		if !t.announce && !t.mustTell() || t.shape == nil || t.stopped {
 			continue
+		}
+		if t.mustTell() {
+			w.save(t)
 		}
 		t.announce = false
 		r := b.Add()
-		r.Op, r.Flags, r.Table, r.Seq, r.Time = connect.OpSchema, connect.TxEnd, t.shape, w.seq, time.Now().UnixMicro()
+		r.Op, r.Flags, r.Table, r.Seq, r.Time = connect.OpSchema, connect.TxEnd|t.tell(), t.shape, w.seq, time.Now().UnixMicro()
 		r.Topic, r.Origin = w.changes.Topic(t.shape), b.NewOrigin()
 		r.Origin.Snapshot = true
 	}
@@ -376,6 +403,7 @@ func (w *weaver) emitShapes(b *connect.Batch) bool {
 		return false
 	}
 	w.stamp(b)
+	w.wakeWorkers() // they wait for it where a table begins anew
 	return true
 }
 

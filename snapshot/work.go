@@ -46,7 +46,7 @@ func (w *weaver) next() (j *job, changed <-chan struct{}, pause time.Duration, i
 			continue
 		}
 		idle = false
-		if w.rest != "" || !w.boundary || t.busy || t.truncate {
+		if w.rest != "" || !w.boundary || t.busy || t.truncate || t.told == tellBegin {
 			continue
 		}
 		if !t.retryAt.IsZero() {
@@ -116,7 +116,7 @@ const maxSizes = 100
 func (w *weaver) sizesJob() *job {
 	j := &job{}
 	for _, t := range w.work {
-		if t.status == done || t.stopped || t.shape == nil || t.busy || t.estimated || t.truncate || t.needHigh || t.hold.File != "" || !t.retryAt.IsZero() {
+		if t.status == done || t.stopped || t.shape == nil || t.busy || t.estimated || t.truncate || t.told == tellBegin || t.needHigh || t.hold.File != "" || !t.retryAt.IsZero() {
 			continue
 		}
 		t.busy = true

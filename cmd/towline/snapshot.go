@@ -148,7 +148,7 @@ func copiesStatus(ctx context.Context, f snapshotFlags, tables []string, out io.
 			continue
 		}
 		for _, t := range c.Tables {
-			fmt.Fprintf(tw, "%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n", t.Table, t.State, t.Rows, t.Total, clock(t.Started), clock(t.Ended), eta(&t, st.Time), t.Reason)
+			fmt.Fprintf(tw, "%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n", tableOf(&c, &t), t.State, t.Rows, t.Total, clock(t.Started), clock(t.Ended), eta(&t, st.Time), t.Reason)
 		}
 	}
 	return tw.Flush()

@@ -46,6 +46,14 @@ func statusCommand(ctx context.Context, args []string, out, errOut io.Writer) er
 	return err
 }
 
+// tableOf names a table. One that a sink has stopped is one of the source's, too.
+func tableOf(c *worker.ConnectorStatus, t *connect.TableStatus) string {
+	if c.Type == "sink" {
+		return t.Table + " in " + c.Name
+	}
+	return t.Table
+}
+
 // incomplete returns what a wait does not wait for, since it would never end:
 // tables that are stopped and tasks that are given up. Whoever waited must not
 // take the targets for complete.
@@ -87,7 +95,7 @@ func printStatus(out io.Writer, st *worker.Status, waited bool) error {
 	fmt.Fprintln(tw, "TABLE\tSTATE\tROWS\tOF ABOUT\tENDS IN\tREASON")
 	for _, c := range st.Connectors {
 		for _, t := range c.Tables {
-			fmt.Fprintf(tw, "%s\t%s\t%d\t%d\t%s\t%s\n", t.Table, t.State, t.Rows, t.Total, eta(&t, st.Time), t.Reason)
+			fmt.Fprintf(tw, "%s\t%s\t%d\t%d\t%s\t%s\n", tableOf(&c, &t), t.State, t.Rows, t.Total, eta(&t, st.Time), t.Reason)
 		}
 	}
 	if err := tw.Flush(); err != nil {

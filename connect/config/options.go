@@ -23,7 +23,7 @@ func Common() []connect.Option {
 		{Name: "predicates", Type: connect.TypeList, Importance: connect.Low, Group: "Predicates",
 			Doc: "Names of predicates that transforms refer to by `transforms.t.predicate`. The options of predicate `p` begin with `predicates.p.`."},
 		{Name: "errors.tolerance", Type: connect.TypeString, Default: "none", Values: []string{"none", "all"}, Importance: connect.Medium, Group: "Error Handling",
-			Doc: "What a record that cannot be processed does: `none` fails the task, `all` writes the record to the dead-letter topic and goes on."},
+			Doc: "What a record that cannot be processed does: `none` fails the task (a `jdbc` sink stops the table alone where it can), `all` writes the record to the dead-letter topic and goes on."},
 		{Name: "errors.deadletterqueue.topic.name", Type: connect.TypeString, Importance: connect.Medium, Group: "Error Handling",
 			Doc: "The topic for records that cannot be processed. Required with `errors.tolerance=all`: nothing is thrown away."},
 		{Name: "errors.deadletterqueue.context.headers.enable", Type: connect.TypeBoolean, Default: "true", Importance: connect.Medium, Group: "Error Handling",

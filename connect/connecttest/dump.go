@@ -35,7 +35,8 @@ func DumpRecord(r *connect.Record) string {
 var flagNames = []struct {
 	flag connect.Flags
 	name string
-}{{connect.TxEnd, "txend"}, {connect.KeyMoved, "keymoved"}, {connect.Unwrapped, "unwrapped"}, {connect.Reread, "reread"}, {connect.Exact, "exact"}}
+}{{connect.TxEnd, "txend"}, {connect.KeyMoved, "keymoved"}, {connect.Unwrapped, "unwrapped"}, {connect.Reread, "reread"}, {connect.Exact, "exact"},
+	{connect.Dropped, "dropped"}, {connect.Unsettled, "unsettled"}, {connect.GivenUp, "givenup"}}
 
 func dumpRecord(s *strings.Builder, r *connect.Record) {
 	table := "no table"

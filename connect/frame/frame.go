@@ -192,6 +192,7 @@ func Plugin() connect.Plugin {
 		Name:    "frame",
 		Aliases: []string{"io.towline.FrameConverter"},
 		Doc:     "Compact binary batches: the fastest form, for topics that only Towline reads.",
+		Schemas: true,
 		Converter: func(connect.Config, connect.Env) (connect.Converter, error) {
 			return new(Converter), nil
 		},

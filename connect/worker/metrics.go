@@ -50,7 +50,7 @@ func NewMetrics(reg *prometheus.Registry) *Metrics {
 	m.lag = prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "towline", Name: "lag_seconds",
 		Help: "Seconds between the commit at the source of the last record handled and its handling here."}, []string{"connector", "task"})
 	m.tables = prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "towline", Name: "tables",
-		Help: "Tables of a source in each state: waiting, copying, following, stopped."}, []string{"connector", "task", "state"})
+		Help: "Tables of a source in each state: waiting, copying, following, stopped; of a sink, those that it has stopped once."}, []string{"connector", "task", "state"})
 	reg.MustRegister(m.lag, m.tables)
 	m.brief.MustRegister(m.bytes, m.dead, m.dropped, m.starts, m.lag, m.tables)
 	return m

@@ -22,13 +22,15 @@ type Status struct {
 
 // ConnectorStatus is the state of one connector.
 type ConnectorStatus struct {
-	Name     string                `json:"name"`
-	Type     string                `json:"type"` // source or sink
-	Class    string                `json:"class"`
-	Tasks    []TaskStatus          `json:"tasks"`
-	Records  totals                `json:"records"`
-	Position string                `json:"position,omitempty"` // of a source, in words
-	Tables   []connect.TableStatus `json:"tables,omitempty"`   // of a source, by name
+	Name     string       `json:"name"`
+	Type     string       `json:"type"` // source or sink
+	Class    string       `json:"class"`
+	Tasks    []TaskStatus `json:"tasks"`
+	Records  totals       `json:"records"`
+	Position string       `json:"position,omitempty"` // of a source, in words
+	// Tables are those of a source and, of a sink, those that it has stopped or
+	// begins anew, by name.
+	Tables []connect.TableStatus `json:"tables,omitempty"`
 	// LagSeconds is the age of the last record that is through, while there
 	// are others behind it; 0 when there are none.
 	LagSeconds float64 `json:"lag_seconds"`
@@ -58,7 +60,11 @@ func (st *Status) add(s *supervisor, c ConnectorStatus) {
 	if n := len(st.Connectors); n > 0 && st.Connectors[n-1].Name == c.Name {
 		last := &st.Connectors[n-1]
 		last.Tasks = append(last.Tasks, c.Tasks...)
-		last.Tables = append(last.Tables, c.Tables...)
+		for _, t := range c.Tables { // tasks of a sink may know of the same
+			if !slices.ContainsFunc(last.Tables, func(o connect.TableStatus) bool { return o.Table == t.Table }) {
+				last.Tables = append(last.Tables, t)
+			}
+		}
 		last.Records.add(c.Records)
 		last.LagMessages += c.LagMessages
 		last.LagSeconds = max(last.LagSeconds, c.LagSeconds)
@@ -71,15 +77,17 @@ func (w *Worker) connectorStatus(ctx context.Context, s *supervisor) ConnectorSt
 	c := ConnectorStatus{Name: s.id.connector, Type: "sink", Class: s.conn.Plugin.Name, Tasks: []TaskStatus{s.status()}, Records: s.meter.totals()}
 	c.Stages, c.Limit = s.meter.stages.status(time.Now(), s.conn.IsSource())
 	pos, marks, tables := s.prog.snapshot()
+	for _, t := range tables {
+		if s.conn.IsSource() || t.State != connect.TableFollowing {
+			c.Tables = append(c.Tables, t)
+		}
+	}
+	slices.SortFunc(c.Tables, func(a, b connect.TableStatus) int { return cmpString(a.Table, b.Table) })
 	if s.conn.IsSource() {
 		c.Type = "source"
 		if d := s.conn.Plugin.Describe; d != nil && len(pos) > 0 {
 			c.Position = d(pos)
 		}
-		for _, t := range tables {
-			c.Tables = append(c.Tables, t)
-		}
-		slices.SortFunc(c.Tables, func(a, b connect.TableStatus) int { return cmpString(a.Table, b.Table) })
 		return c
 	}
 	c.LagMessages = unread(ctx, w.Log(), marks)
@@ -201,10 +209,10 @@ func (w *Worker) waitingFor(ctx context.Context, g goal, stopped bool) string {
 			return fmt.Sprintf("source %s has not read all yet", s.id)
 		}
 	}
-	return w.sinksBehind(ctx)
+	return w.sinksBehind(ctx, stopped)
 }
 
-func (w *Worker) sinksBehind(ctx context.Context) string {
+func (w *Worker) sinksBehind(ctx context.Context, stopped bool) string {
 	topics, err := w.Log().Topics(ctx)
 	if err != nil {
 		return "list topics: " + err.Error()
@@ -216,7 +224,12 @@ func (w *Worker) sinksBehind(ctx context.Context) string {
 		if st := s.status(); st.State == StateFailed {
 			return fmt.Sprintf("sink %s has failed: %s", s.id, st.Trace)
 		}
-		_, marks, _ := s.prog.snapshot()
+		_, marks, tables := s.prog.snapshot()
+		for name, t := range tables {
+			if stopped && t.State == connect.TableStopped {
+				return fmt.Sprintf("sink %s: table %s is stopped: %s", s.id, name, t.Reason)
+			}
+		}
 		wants := s.wanter()
 		for topic, n := range topics {
 			if !wants(topic) {

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"regexp"
@@ -313,7 +314,7 @@ func (s *supervisor) wanter() func(topic string) bool {
 }
 
 func (s *supervisor) deadLetters(env connect.Env, log connect.Log) (*deadLetters, error) {
-	if !strings.EqualFold(s.cfg.String("errors.tolerance"), "all") {
+	if !s.tolerant() {
 		return nil, nil
 	}
 	conv, err := s.conn.Converter.Plugin.Converter(s.conn.Converter.Config, env)
@@ -331,10 +332,35 @@ func (s *supervisor) deadLetters(env connect.Env, log connect.Log) (*deadLetters
 func (s *supervisor) env(lane, lanes int) connect.Env {
 	return connect.Env{
 		Connector: s.id.connector, Task: s.id.task, Tasks: s.shares.tasks, Lane: lane, Lanes: lanes, Logger: s.logger,
-		Report: s.report,
-		Gauge:  func(name string, v float64, labels ...string) { s.worker.metrics.gauge(s.id, name, v, labels...) },
-		Drop:   s.meter.drop,
+		Report:   s.report,
+		Gauge:    func(name string, v float64, labels ...string) { s.worker.metrics.gauge(s.id, name, v, labels...) },
+		Drop:     s.meter.drop,
+		Tolerant: s.tolerant(),
+		MayStop:  s.mayStop,
 	}
+}
+
+func (s *supervisor) tolerant() bool {
+	return strings.EqualFold(s.cfg.String("errors.tolerance"), "all")
+}
+
+// mayStop returns why a sink must not leave out one table of a topic: others
+// depend on it, or it would not hear, in order, that the table begins anew.
+func (s *supervisor) mayStop(ctx context.Context, topic string) (why string, err error) {
+	switch {
+	case wholeTransactions(s.conn):
+		return "with transaction.mode=source transactions are written whole or not at all", nil
+	case !s.conn.Converter.Plugin.Schemas:
+		return fmt.Sprintf("messages of value.converter=%s do not tell when a table begins anew", s.conn.Converter.Plugin.Name), nil
+	}
+	topics, err := s.worker.Log().Topics(ctx)
+	if err != nil {
+		return "", fmt.Errorf("list topics: %w", err)
+	}
+	if n := topics[topic]; n > 1 {
+		return fmt.Sprintf("topic %s has %d partitions, which do not tell in order when a table begins anew", topic, n), nil
+	}
+	return "", nil
 }
 
 // report takes note of the state of a table. That one is not followed any more
@@ -345,7 +371,7 @@ func (s *supervisor) report(t connect.TableStatus) {
 		return
 	}
 	if t.State == connect.TableStopped {
-		s.logger.Error("table is stopped: its changes are not followed any more", "table", t.Table, "reason", t.Reason)
+		s.logger.Error("table is stopped: its changes are not followed any more, those of others are", "table", t.Table, "reason", t.Reason)
 	}
 	s.worker.metrics.tableState(s.id, before, t.State)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/towline/towline/connect"
 	"github.com/towline/towline/schema"
 )
 
@@ -296,6 +297,9 @@ func scanCreate(rows *sql.Rows) (string, error) {
 	var table, create string
 	if !rows.Next() {
 		return "", errors.Join(errors.New("the server has not answered SHOW CREATE TABLE"), rows.Err())
+	}
+	if columns, err := rows.Columns(); err == nil && len(columns) != 2 {
+		return "", connect.Permanent(errors.New("it is a view; rows are written to tables only"))
 	}
 	if err := rows.Scan(&table, &create); err != nil {
 		return "", err

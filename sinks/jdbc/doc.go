@@ -55,7 +55,9 @@
 //
 // # Errors
 //
-// An error about the content of rows is traced to its records by halving; the
+// An error about the content of rows is traced to its records by halving. What
+// is wrong with one table stops that table where the worker lets it (stop.go).
+// Where records that fail become dead letters, or nothing may be stopped, the
 // others are committed, and a *connect.BatchError names those. Transactions
 // that collide are tried again. What only a change of rights, of the
 // configuration or of the target's tables mends is permanent; all else, such

@@ -58,6 +58,13 @@ func isStale(err error) bool {
 // isConflict reports an error after which the same transaction may succeed.
 func isConflict(err error) bool { return isCode(err, errDeadlock, errLockWait) }
 
+// isTrouble reports an error of a server that is not well, or not to be written
+// to for now, whatever it is asked: no memory, no disk, a shutdown, read only.
+func isTrouble(err error) bool {
+	return isCode(err, 1021, 1037, 1038, 1040, 1041, 1042, 1043, 1045, 1053, 1077, 1078, 1079, 1080, 1114, 1129, 1130,
+		1152, 1158, 1159, 1160, 1161, 1180, 1184, 1203, 1226, 1290, 1317, 1792, 1836, 1837, 3024, 3032, 3100, 3101, 3170, 3572, 3957)
+}
+
 // errData is an error about the content of a record that the server did not
 // report itself.
 type errData struct{ error }

@@ -29,6 +29,9 @@ import (
 // taken the partition further, cannot commit. So a partition may move between
 // tasks while the last commit of the one before is still on its way.
 //
+// A claim's ahead_count is the version of what is known of stopped tables (see
+// stop.go), which every commit checks likewise.
+//
 // ahead_offset and ahead_count are for transactions that had to end between
 // two States: of the messages up to ahead_offset, and of the first
 // ahead_count records of that one that came to this lane (since the mark, if
@@ -75,6 +78,9 @@ type ledger struct {
 	// versions are the epochs of the marks, as this lane knows them.
 	versions map[place]int64
 	saving   []place // the marks that the statement appended last writes
+	// stops is the version of the stopped tables that this lane knows; raised is
+	// 1 while a transaction raises it.
+	stops, raised int64
 }
 
 // appendSave appends the statement that stores state and how far ahead of it
@@ -83,7 +89,7 @@ func (l *ledger) appendSave(dst []byte, state []offsets.Entry, beyond map[place]
 	dst = append(append(append(dst, "INSERT INTO "...), l.table...),
 		" (connector, task, lane, topic, `partition`, lanes, epoch, `offset`, idx, ahead_offset, ahead_count) VALUES "...)
 	l.saving = l.saving[:0]
-	dst = l.appendRow(dst, l.task, place{partition: -1}, l.epoch, offsets.Mark{Offset: -1}, ahead{offset: -1})
+	dst = l.appendRow(dst, l.task, place{partition: -1}, l.epoch, offsets.Mark{Offset: -1}, ahead{offset: -1, count: l.stops + l.raised})
 	for _, e := range state {
 		topic, partition, err := offsets.ParseMarkKey(e.Key)
 		if err != nil {
@@ -99,7 +105,8 @@ func (l *ledger) appendSave(dst []byte, state []offsets.Entry, beyond map[place]
 		dst = l.appendMark(append(dst, ','), at, offsets.Mark{Offset: -1}, a)
 	}
 	dst = append(append(dst, " AS n ON DUPLICATE KEY UPDATE epoch = IF("...), l.table...)
-	dst = append(append(dst, ".epoch = n.epoch - (n.`partition` >= 0), n.epoch, NULL), lanes = n.lanes, `offset` = IF(n.`offset` < 0, "...), l.table...)
+	dst = append(append(dst, ".epoch = n.epoch - (n.`partition` >= 0) AND (n.`partition` >= 0 OR "...), l.table...)
+	dst = append(append(dst, ".ahead_count = n.ahead_count), n.epoch, NULL), lanes = n.lanes, `offset` = IF(n.`offset` < 0, "...), l.table...)
 	dst = append(append(dst, ".`offset`, n.`offset`), idx = IF(n.`offset` < 0, "...), l.table...)
 	return append(dst, ".idx, n.idx), ahead_offset = n.ahead_offset, ahead_count = n.ahead_count"...), nil
 }
@@ -132,25 +139,32 @@ func (l *ledger) saved() {
 
 // check returns ErrFenced if the claim has moved on, and another error if
 // another task has taken a partition further that the last statement was to
-// save: this one is to begin anew from there.
-func (l *ledger) check(ctx context.Context, conn *sql.Conn, cause error) error {
-	var epoch int64
-	if err := conn.QueryRowContext(ctx, "SELECT epoch FROM "+l.table+" WHERE "+l.whereClaim()).Scan(&epoch); err != nil {
-		return nil // what went wrong before says more
+// save: this one is to begin anew from there. moved says that the stopped tables
+// are others than this lane knows.
+func (l *ledger) check(ctx context.Context, conn *sql.Conn, cause error) (moved bool, err error) {
+	var epoch, stops int64
+	if err := conn.QueryRowContext(ctx, "SELECT epoch, ahead_count FROM "+l.table+" WHERE "+l.whereClaim()).Scan(&epoch, &stops); err != nil {
+		return false, nil // what went wrong before says more
 	}
 	if epoch != l.epoch {
-		return fmt.Errorf("jdbc: lane %d of task %d of connector %q has epoch %d and the target has %d: %w", l.lane, l.task, l.connector, l.epoch, epoch, connect.ErrFenced)
+		return false, fmt.Errorf("jdbc: lane %d of task %d of connector %q has epoch %d and the target has %d: %w", l.lane, l.task, l.connector, l.epoch, epoch, connect.ErrFenced)
 	}
 	if !isCode(cause, errNullColumn) {
-		return nil
+		return stops != l.stops, nil
 	}
 	for _, at := range l.saving {
 		err := conn.QueryRowContext(ctx, "SELECT epoch FROM "+l.table+" WHERE "+l.whereMarks()+" AND lane = ? AND topic = ? AND `partition` = ?",
 			l.lane, at.topic, at.partition).Scan(&epoch)
 		if err == nil && epoch != l.versions[at] {
-			return fmt.Errorf("jdbc: another task has written what comes next in partition %d of topic %s since task %d of connector %q was opened",
+			return false, fmt.Errorf("jdbc: another task has written what comes next in partition %d of topic %s since task %d of connector %q was opened",
 				at.partition, at.topic, l.task, l.connector)
 		}
 	}
-	return nil
+	return stops != l.stops, nil
+}
+
+// readStops reads the version of the stopped tables.
+func (l *ledger) readStops(ctx context.Context, conn *sql.Conn) (version int64, err error) {
+	err = conn.QueryRowContext(ctx, "SELECT ahead_count FROM "+l.table+" WHERE "+l.whereClaim()).Scan(&version)
+	return version, err
 }

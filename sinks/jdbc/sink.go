@@ -39,6 +39,9 @@ type Sink struct {
 	least     int // changes of a table for which there are row events
 	asEvents  int // rows that went as events, for tests
 	lists     lists
+	stops     stops
+	// feeders are the tables of the source that rows of a target came from.
+	feeders map[string][]string
 
 	// beyond is how far Open found partitions to be applied beyond their
 	// marks: those records are skipped.
@@ -88,6 +91,7 @@ func (s *Sink) Open(ctx context.Context) ([]offsets.Entry, error) {
 		return nil, classify("connect to "+s.url.Addr, err)
 	}
 	s.forget()
+	s.feeders, s.stops.list = map[string][]string{}, nil
 	s.targets, s.groups, s.tx, s.passed = map[string]*group{}, nil, transaction{}, map[place]ahead{}
 	s.packet.reset()
 	s.events.reset()
@@ -102,6 +106,14 @@ func (s *Sink) Open(ctx context.Context) ([]offsets.Entry, error) {
 		return nil, classify("claim offsets in "+s.set.offsets.String(), err)
 	}
 	s.beyond = beyond
+	if err := s.loadStops(ctx); err != nil {
+		return nil, classify("read stopped tables from "+s.stops.table.String(), err)
+	}
+	if s.env.Lane == 0 {
+		if err := s.dropStops(ctx); err != nil {
+			return nil, classify("forget stopped tables in "+s.stops.table.String(), err)
+		}
+	}
 	return entries, nil
 }
 
@@ -200,6 +212,11 @@ type work struct {
 	statements bool
 	// renewed: routes were read anew once already.
 	renewed bool
+	// left counts records of stopped tables, since done.
+	left int
+	// begun is up to which record a table began anew: it does so once, also
+	// where it is stopped again behind that.
+	begun map[string]int
 }
 
 // Write applies b.
@@ -224,6 +241,7 @@ func (s *Sink) Write(ctx context.Context, b *connect.Batch) error {
 
 // outcome returns the records that failed.
 func (s *Sink) outcome() error {
+	s.stops.left += s.batch.left
 	if len(s.batch.failed) == 0 {
 		return nil
 	}
@@ -236,9 +254,10 @@ func (s *Sink) recover(ctx context.Context, err error, attempt int) error {
 	s.dropGroups()
 	s.packet.reset()
 	var events errEvents
-	byEvents := errors.As(err, &events)
+	var table errTable
+	byEvents, byTable := errors.As(err, &events), errors.As(err, &table)
 	cause := classify("write to "+s.url.Addr, err)
-	if serverError(err) == nil && !isData(err) && !byEvents && !errors.Is(err, errChanged) {
+	if serverError(err) == nil && !isData(err) && !byEvents && !byTable && !errors.Is(err, errChanged) {
 		return cause // the connection, or our own verdict
 	}
 	if isConflict(err) && s.tx.inherited {
@@ -247,22 +266,45 @@ func (s *Sink) recover(ctx context.Context, err error, attempt int) error {
 	if rerr := s.rollback(ctx); rerr != nil {
 		return cause
 	}
-	if ferr := s.ledger.check(ctx, s.main.conn, err); ferr != nil {
+	moved, ferr := s.ledger.check(ctx, s.main.conn, err)
+	if ferr != nil {
 		return ferr
 	}
 	done := s.batch.done // what failed before it was committed stays failed
 	s.batch.failed = slices.DeleteFunc(s.batch.failed, func(f connect.RecordError) bool { return f.Index >= done })
+	s.batch.left = 0
+	if moved {
+		if s.tx.inherited {
+			return cause
+		}
+		return s.loadStops(ctx)
+	}
+	return s.again(ctx, err, cause, attempt)
+}
+
+// again chooses another way for the records that are not committed, after err.
+// It returns cause where there is none.
+func (s *Sink) again(ctx context.Context, err, cause error, attempt int) error {
+	var events errEvents
+	var table errTable
+	byTable := errors.As(err, &table)
 	switch {
 	case isConflict(err) && attempt < maxAttempts:
 		return pause(ctx, time.Duration(attempt)*5*time.Millisecond)
-	case byEvents && !s.batch.statements:
+	case errors.As(err, &events) && !s.batch.statements:
 		s.batch.statements = !events.again
 		return nil
 	case (isStale(err) || errors.Is(err, errChanged)) && !s.batch.renewed:
 		s.forget()
 		s.batch.renewed = true
 		return nil
-	case isData(err) && !s.batch.careful:
+	case byTable:
+		if herr := s.halt(ctx, table); herr != nil {
+			return classify("write to "+s.url.Addr, herr)
+		}
+		s.batch.careful, s.batch.renewed = false, false
+		return nil
+	case !s.batch.careful && (isData(err) || s.env.MayStop != nil && serverError(err) != nil && !isConflict(err) && !isTrouble(err)):
 		s.batch.careful = true
 		return nil
 	}
@@ -386,6 +428,7 @@ func (s *Sink) makeRoute(ctx context.Context, i int, r *connect.Record) (*route,
 		return nil, connect.Permanent(fmt.Errorf("jdbc: table %s cannot take the rows of %s: %w", n, r.Table, err))
 	}
 	rt.target = s.targetKey(n)
+	s.wrote(rt.target, r.Table.String())
 	return rt, nil
 }
 

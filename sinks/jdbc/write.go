@@ -135,11 +135,25 @@ func (s *Sink) pass(ctx context.Context) error {
 	if err := s.flush(ctx); err != nil {
 		return err
 	}
+	if err := s.refused(ctx); err != nil {
+		return err
+	}
 	return s.finish(ctx)
 }
 
 // take takes in one record.
 func (s *Sink) take(ctx context.Context, i int, r *connect.Record) error {
+	if len(s.stops.list) > 0 && r.Table != nil && r.Op != connect.OpMessage {
+		if st := s.stopOf(r); st != nil {
+			if done, err := s.takeStopped(ctx, i, r, st); done || err != nil {
+				return s.about(r, err)
+			}
+		}
+	}
+	return s.about(r, s.takeIn(ctx, i, r))
+}
+
+func (s *Sink) takeIn(ctx context.Context, i int, r *connect.Record) error {
 	switch {
 	case r.Op == connect.OpTruncate:
 		return s.truncate(ctx, i, r)
@@ -239,7 +253,7 @@ func (s *Sink) Idle() {
 func (s *Sink) applyGroup(ctx context.Context, g *group) error {
 	switch {
 	case s.batch.careful:
-		return s.applyCarefully(ctx, g)
+		return s.aboutGroup(g, s.applyCarefully(ctx, g))
 	case g.table == nil:
 		return s.inOrder(ctx, g, all(len(g.list), &s.lists.order))
 	case s.direct(g):
@@ -257,11 +271,11 @@ func (s *Sink) applyGroup(ctx context.Context, g *group) error {
 // no other lane go on before this Write returns, by when the record is noted
 // as passed, too.
 func (s *Sink) truncate(ctx context.Context, i int, r *connect.Record) error {
-	do, deed := s.catalogue.truncate, "truncate"
-	switch dropped := r.Flags&connect.Dropped != 0; {
-	case dropped && s.set.drops == dropIgnore, !dropped && !s.set.truncates:
+	if !s.empties(r) {
 		return nil
-	case dropped && s.set.drops == dropTable:
+	}
+	do, deed := s.catalogue.truncate, "truncate"
+	if r.Flags&connect.Dropped != 0 && s.set.drops == dropTable {
 		do, deed = s.catalogue.drop, "drop"
 	}
 	n, err := s.set.format.name(r.Topic, r.Table, s.set.database)
@@ -280,10 +294,21 @@ func (s *Sink) truncate(ctx context.Context, i int, r *connect.Record) error {
 	return nil
 }
 
+// empties reports whether a truncation, or the end of a table, is followed.
+func (s *Sink) empties(r *connect.Record) bool {
+	if r.Flags&connect.Dropped != 0 {
+		return s.set.drops != dropIgnore
+	}
+	return s.set.truncates
+}
+
 // commitAhead ends the transaction before record end, between two States, and
 // begins another one.
 func (s *Sink) commitAhead(ctx context.Context, end int) error {
 	if err := s.flush(ctx); err != nil {
+		return err
+	}
+	if err := s.refused(ctx); err != nil {
 		return err
 	}
 	commit := func() error { return s.commit(ctx, end, false) }
@@ -327,6 +352,7 @@ func (s *Sink) commit(ctx context.Context, end int, state bool) (err error) {
 		s.notePassed(end)
 		entries, beyond = nil, s.passed
 	}
+	s.appendStops()
 	s.packet.begin("")
 	if s.packet.buf, err = s.ledger.appendSave(s.packet.buf, entries, beyond); err != nil {
 		return connect.Permanent(err)
@@ -354,6 +380,7 @@ func (s *Sink) forgetPassed(entries []offsets.Entry) {
 // again, should the task be stopped before they are dealt with.
 func (s *Sink) commitRows(ctx context.Context, end int) (err error) {
 	s.notePassed(end)
+	s.appendStops()
 	s.packet.begin("")
 	if s.packet.buf, err = s.ledger.appendSave(s.packet.buf, nil, nil); err != nil {
 		return err
@@ -374,6 +401,7 @@ func (s *Sink) commitPacket(ctx context.Context) error {
 	}
 	s.tx = transaction{}
 	s.ledger.saved()
+	s.keptStops()
 	return nil
 }
 
