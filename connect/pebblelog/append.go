@@ -297,7 +297,7 @@ func (l *Log) publish(seq uint64) {
 	n := 0
 	for ; n < len(l.pending) && l.pending[n].seq <= seq; n++ {
 		for _, t := range l.pending[n].touched {
-			t.p.end, t.p.held = max(t.p.end, t.end), t.held
+			t.p.end, t.p.held, t.p.shown = max(t.p.end, t.end), t.held, l.pending[n].seq
 			for _, s := range t.p.subs {
 				s.ready()
 			}

@@ -84,6 +84,7 @@ type partition struct {
 	// Under Log.mu.
 	first, end int64
 	held       uint64 // bytes from the first segment on
+	shown      uint64 // the commit that moved end
 	subs       []*cursor
 }
 

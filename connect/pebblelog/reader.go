@@ -1,10 +1,14 @@
 package pebblelog
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -29,9 +33,13 @@ type reader struct {
 	done    chan struct{}     // closed by Close
 	wake    chan struct{}     // holds one token when queue may have become non-empty
 
+	// Cursors that have a turn each, in the order of their keys, and which of
+	// them comes next; of Read.
+	round []*cursor
+	at    int
+
 	// Under Log.mu.
-	queue  []*cursor // cursors that have messages, in the order of their turns
-	head   int       // of queue
+	queue  []*cursor // cursors that have messages, and are to be in the next round
 	closed bool
 }
 
@@ -40,7 +48,7 @@ type cursor struct {
 	r      *reader
 	p      *partition
 	next   int64
-	queued bool // under Log.mu
+	queued bool // for a turn in this round or the next; under Log.mu
 }
 
 // ready gives c a turn. Call with Log.mu.
@@ -50,11 +58,6 @@ func (c *cursor) ready() {
 	}
 	c.queued = true
 	r := c.r
-	if r.head > 64 && r.head > len(r.queue)/2 { // use the room in front again
-		n := copy(r.queue, r.queue[r.head:])
-		clear(r.queue[n:])
-		r.queue, r.head = r.queue[:n], 0
-	}
 	r.queue = append(r.queue, c)
 	select {
 	case r.wake <- struct{}{}:
@@ -62,17 +65,33 @@ func (c *cursor) ready() {
 	}
 }
 
-// take removes and returns the cursor whose turn it is. Call with Log.mu.
-func (r *reader) take() *cursor {
-	if r.head == len(r.queue) {
-		r.queue, r.head = r.queue[:0], 0
-		return nil
+// turnOf returns the cursor whose turn it is; nil: none has messages. Where many
+// wait they come in the order of their keys: so Pebble finds a key near the one
+// before, and need not look for it in all of its files.
+func (r *reader) turnOf() (*cursor, error) {
+	if r.at == len(r.round) {
+		if err := r.newRound(); err != nil || len(r.round) == 0 {
+			return nil, err
+		}
 	}
-	c := r.queue[r.head]
-	r.queue[r.head] = nil
-	r.head++
-	c.queued = false
-	return c
+	c := r.round[r.at]
+	r.at++
+	return c, nil
+}
+
+// newRound takes all cursors that wait.
+func (r *reader) newRound() error {
+	r.l.mu.Lock()
+	if r.closed {
+		r.l.mu.Unlock()
+		return ErrClosed
+	}
+	r.round, r.queue, r.at = r.queue, r.round[:0], 0
+	r.l.mu.Unlock()
+	slices.SortFunc(r.round, func(a, b *cursor) int {
+		return cmp.Or(cmp.Compare(a.p.topic.id, b.p.topic.id), cmp.Compare(a.p.index, b.p.index))
+	})
+	return nil
 }
 
 // OpenReader returns a reader of the partitions of from.
@@ -173,10 +192,10 @@ func (r *reader) read(ctx context.Context, m *connect.Messages, maxBytes int) er
 
 // view is the iterator of one Read, and the state of the log that it shows.
 type view struct {
-	it   *pebble.Iterator
-	seq  uint64
-	low  []byte
-	high []byte
+	it        *pebble.Iterator
+	seq       uint64
+	low, high []byte // bounds of it
+	key       []byte
 }
 
 func (v *view) close() error {
@@ -199,21 +218,24 @@ func (r *reader) collect(m *connect.Messages, maxBytes int) (n int, err error) {
 		}
 	}()
 	for used := 0; used < maxBytes || n == 0; {
+		c, err := r.turnOf()
+		if c == nil || err != nil {
+			return n, err
+		}
 		l.mu.Lock()
 		if r.closed {
 			l.mu.Unlock()
 			return n, ErrClosed
 		}
-		c := r.take()
-		if c == nil {
-			l.mu.Unlock()
-			return n, nil
-		}
-		end, seq, err := c.p.end, l.published, c.p.covers(c.next)
+		c.queued = false
+		end, shown, published, err := c.p.end, c.p.shown, l.published, c.p.covers(c.next)
 		l.mu.Unlock()
 		var got, size int
 		if err == nil {
-			got, size, err = r.turn(&v, c, end, seq, m, min(turnBytes, maxBytes-used), maxBytes >= wholeRuns)
+			err = r.show(&v, c, shown, published)
+		}
+		if err == nil {
+			got, size, err = r.turn(&v, c, end, m, min(turnBytes, maxBytes-used), maxBytes >= wholeRuns)
 		}
 		n += got
 		used += size
@@ -232,45 +254,58 @@ func (r *reader) collect(m *connect.Messages, maxBytes int) (n int, err error) {
 	return n, nil
 }
 
+// show makes v one that shows c's messages and those of the rest of the round,
+// unless it does: those of c are shown from the commit shown on, and by now all
+// are up to the commit published.
+func (r *reader) show(v *view, c *cursor, shown, published uint64) (err error) {
+	if key := r.keyOf(v, c); v.it != nil && v.seq >= shown && bytes.Compare(v.low, key) <= 0 && bytes.Compare(key, v.high) < 0 {
+		return nil
+	}
+	if err := v.close(); err != nil {
+		return r.l.readError(err)
+	}
+	last := r.round[len(r.round)-1].p
+	v.low = append(v.low[:0], r.keyOf(v, c)...)
+	v.high = appendOffsetKey(v.high[:0], spaceMessage, last, math.MaxInt64)
+	v.seq = published
+	v.it, err = r.l.db.NewIter(&pebble.IterOptions{LowerBound: v.low, UpperBound: v.high})
+	if err != nil {
+		return r.l.readError(err)
+	}
+	return nil
+}
+
+// keyOf returns the key of c's next message, in v's memory.
+func (r *reader) keyOf(v *view, c *cursor) []byte {
+	v.key = appendOffsetKey(v.key[:0], spaceMessage, c.p, c.next)
+	return v.key
+}
+
 // turn reads the messages of c up to end, until limit is reached; whole: and
 // the run that is at hand then is at its end.
-func (r *reader) turn(v *view, c *cursor, end int64, seq uint64, m *connect.Messages, limit int, whole bool) (n, size int, err error) {
-	if v.it != nil && v.seq < seq { // made before the messages that are to be read
-		if err := v.close(); err != nil {
-			return 0, 0, r.l.readError(err)
-		}
+func (r *reader) turn(v *view, c *cursor, end int64, m *connect.Messages, limit int, whole bool) (n, size int, err error) {
+	if c.next >= end {
+		return 0, 0, nil
 	}
-	v.low = appendOffsetKey(v.low[:0], spaceMessage, c.p, c.next)
-	v.high = appendOffsetKey(v.high[:0], spaceMessage, c.p, end)
-	if v.it == nil {
-		v.seq = seq
-		v.it, err = r.l.db.NewIter(&pebble.IterOptions{LowerBound: v.low, UpperBound: v.high})
-		if err != nil {
-			return 0, 0, r.l.readError(err)
-		}
-	} else {
-		v.it.SetBounds(v.low, v.high)
-	}
-	for v.it.First(); c.next < end && (n == 0 || size < limit); v.it.Next() {
+	for v.it.SeekGE(r.keyOf(v, c)); ; v.it.Next() {
 		rest := limit - size
 		if whole {
 			rest = maxRun
 		}
-		got, bytes, err := r.entry(v.it, c, m, rest)
+		got, added, err := r.entry(v.it, c, m, rest)
 		c.next += int64(got)
 		n += got
-		size += bytes
-		if err != nil {
+		size += added
+		if err != nil || c.next >= end || size >= limit {
 			return n, size, err
 		}
 	}
-	return n, size, nil
 }
 
 // entry adds the messages of the key that it stands at to m, the first of
 // which is c.next. Of a run it stops when limit is reached.
 func (r *reader) entry(it *pebble.Iterator, c *cursor, m *connect.Messages, limit int) (n, size int, err error) {
-	if !it.Valid() || len(it.Key()) != messageKeyLen {
+	if !it.Valid() || len(it.Key()) != messageKeyLen || !c.p.has(it.Key()) {
 		return 0, 0, r.missing(it, c)
 	}
 	v, err := it.ValueAndErr()
@@ -367,6 +402,12 @@ func (r *reader) run(it *pebble.Iterator, c *cursor, m *connect.Messages, stored
 	return n, size, nil
 }
 
+// has reports whether a key of a message is one of p's.
+func (p *partition) has(key []byte) bool {
+	topic, index, _, ok := parsePartitionKey(key)
+	return ok && topic == p.topic.id && index == p.index
+}
+
 func messageOffset(key []byte) int64 {
 	return int64(binary.BigEndian.Uint64(key[partitionKeyLen:]))
 }
@@ -376,7 +417,7 @@ func (r *reader) parts(it *pebble.Iterator, c *cursor, m *connect.Messages, leng
 	value := m.Alloc(length)
 	done := 0
 	for i := range parts {
-		if !it.Next() || len(it.Key()) != partKeyLen || messageOffset(it.Key()) != c.next ||
+		if !it.Next() || len(it.Key()) != partKeyLen || !c.p.has(it.Key()) || messageOffset(it.Key()) != c.next ||
 			binary.BigEndian.Uint32(it.Key()[messageKeyLen:]) != uint32(i) {
 			return nil, r.missing(it, c)
 		}
