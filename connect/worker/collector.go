@@ -2,13 +2,37 @@ package worker
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/towline/towline/connect"
 )
 
 // collectTimeout bounds what a look at the metrics may ask of the log.
 const collectTimeout = 5 * time.Second
+
+// countEvery is the least between two counts of what a sink has not done: it is
+// asked of each partition, of which there may be thousands.
+const countEvery = time.Second
+
+// behind is how many messages a sink has not done, as of the last count.
+type behind struct {
+	mu sync.Mutex
+	at time.Time
+	n  int64
+}
+
+// count returns the number, which may be as old as countEvery.
+func (b *behind) count(ctx context.Context, log connect.Log, p *progress) int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if now := time.Now(); now.Sub(b.at) >= countEvery {
+		b.at, b.n = now, unread(ctx, log, p.done())
+	}
+	return b.n
+}
 
 // taskCollector shows numbers of tasks that are looked up when somebody asks
 // for them.
@@ -35,7 +59,7 @@ func newTaskCollector(w *Worker) *taskCollector {
 		records:  desc("task_records_total", "Records read and written, of all tables together.", "what"),
 		queue:    desc("queue_units", "Units of records between the stages of a task."),
 		capacity: desc("queue_capacity_units", "The most units of records that there may be between the stages of a task."),
-		behind:   desc("lag_messages", "Messages of its topics that a sink has not done."),
+		behind:   desc("lag_messages", "Messages of its topics that a sink has not done, counted once a second at most."),
 		seconds: desc("stage_seconds_total", "Time that the goroutines of a task were in each stage, those of all lanes together; waiting is a stage too. "+
 			"queue is the time that units waited for one.", "stage"),
 		batches:   desc("stage_batches_total", "Times that each stage was gone through.", "stage"),
@@ -83,7 +107,7 @@ func (c *taskCollector) Collect(ch chan<- prometheus.Metric) {
 		show(ch, c.capacity, prometheus.GaugeValue, s, float64(size))
 		c.stages(s, ch)
 		if !s.conn.IsSource() && c.w.Log() != nil {
-			show(ch, c.behind, prometheus.GaugeValue, s, float64(unread(ctx, c.w.Log(), s.prog.done())))
+			show(ch, c.behind, prometheus.GaugeValue, s, float64(s.behind.count(ctx, c.w.Log(), s.prog)))
 		}
 	}
 }

@@ -45,6 +45,7 @@ type supervisor struct {
 	meter  *meter
 	prog   *progress
 	shares *shares // of a sink: which partitions are its
+	behind behind  // of a sink
 
 	// open opens the log of an attempt; nil: the worker's, as it is.
 	open OpenLog
