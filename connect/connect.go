@@ -87,6 +87,14 @@ type Converter interface {
 	Decode(dst *Batch, src []Message) error
 }
 
+// Packer is a Converter that puts as many records as it can into one message,
+// so that it pays to encode many at a time.
+type Packer interface {
+	Converter
+	// FullSize returns the bytes of messages that gain nothing by more records.
+	FullSize() int
+}
+
 // Log is a set of topics, each a number of partitions, each a durable
 // sequence of messages with rising offsets. Safe for concurrent use.
 type Log interface {

@@ -11,6 +11,10 @@ import (
 // more: that one goes alone.
 const MaxSize = 256 << 10
 
+// fullSize is how long a frame is, compressed or not, that is dear for what is in
+// it and not for being one.
+const fullSize = 32 << 10
+
 const (
 	magic      = "TWF"
 	version    = 1
@@ -169,12 +173,15 @@ type Converter struct {
 	dec decoder
 }
 
-var _ connect.Converter = (*Converter)(nil)
+var _ connect.Packer = (*Converter)(nil)
 
 // Encode appends the frames of b to dst.
 func (c *Converter) Encode(dst *connect.Messages, b *connect.Batch) error {
 	return c.enc.encode(dst, b)
 }
+
+// FullSize implements connect.Packer.
+func (c *Converter) FullSize() int { return fullSize }
 
 // Idle implements connect.Idler: what batches were written to goes.
 func (c *Converter) Idle() {

@@ -71,6 +71,7 @@ func TestExactlyOnceWithoutAtomicAppends(t *testing.T) {
 			log := &splitLog{Log: memlog.New(), faults: g.faults, r: rand.New(rand.NewPCG(seed, 3))}
 			g.log = log
 			g.partitions = 1 + int(seed%4)
+			g.src.age = time.Duration(seed/4%2) * 2 * gatherAge
 			for range 3 {
 				g.run(map[string]string{"lanes": "2"}, 15*time.Millisecond)
 			}

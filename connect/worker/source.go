@@ -56,8 +56,9 @@ type sourceTask struct {
 type sourceUnit struct {
 	batch connect.Batch
 	msgs  connect.Messages
-	seq   uint64    // highest of the batch's changes; 0: none
-	left  time.Time // when it was handed over to the next stage
+	more  []*sourceUnit // that go with it; their messages are in msgs
+	seq   uint64        // highest of the batch's changes; 0: none
+	left  time.Time     // when it was handed over to the next stage
 }
 
 // Run moves changes until ctx ends, the source does (io.EOF), or something
@@ -158,12 +159,23 @@ func (t *sourceTask) readLoop(ctx context.Context, free <-chan *sourceUnit, out 
 func (t *sourceTask) encodeLoop(ctx context.Context, in <-chan *sourceUnit, out chan<- *sourceUnit) error {
 	t.building = t.meter.stages.track(stageBuildWait)
 	defer t.building.end()
+	g := newGatherer(t.converter)
 	return each(in, t.converter, func(u *sourceUnit) (bool, error) {
+		g.gather(ctx, u, in)
 		work := len(u.batch.Records) > 0
-		t.meter.stages.queued(t.building.enter(stageTransform), u.left)
-		if err := t.encode(ctx, u); err != nil {
+		now := t.building.enter(stageTransform)
+		if err := t.prepare(ctx, u, now); err != nil {
 			return false, err
 		}
+		for _, v := range u.more {
+			if err := t.prepare(ctx, v, now); err != nil {
+				return false, err
+			}
+		}
+		if err := t.encode(ctx, g, u); err != nil {
+			return false, err
+		}
+		g.learn(u)
 		u.left = t.building.enter(stageBuildWait)
 		select {
 		case out <- u:
@@ -174,7 +186,9 @@ func (t *sourceTask) encodeLoop(ctx context.Context, in <-chan *sourceUnit, out 
 	})
 }
 
-func (t *sourceTask) encode(ctx context.Context, u *sourceUnit) error {
+// prepare makes the batch of u what is to be encoded.
+func (t *sourceTask) prepare(ctx context.Context, u *sourceUnit, now time.Time) error {
+	t.meter.stages.queued(now, u.left)
 	u.seq = t.dropRepeats(&u.batch)
 	if len(u.batch.Records) == 0 {
 		return nil
@@ -187,17 +201,52 @@ func (t *sourceTask) encode(ctx context.Context, u *sourceUnit) error {
 	}
 	if t.landed != nil {
 		t.landed.drop(&u.batch)
+	}
+	return nil
+}
+
+// encode makes messages of u and what goes with it.
+func (t *sourceTask) encode(ctx context.Context, g *gatherer, u *sourceUnit) error {
+	t.building.enter(stageEncode)
+	if t.landed != nil {
 		defer t.landed.stamp(&u.msgs)
 	}
-	t.building.enter(stageEncode)
-	if err := t.converter.Encode(&u.msgs, &u.batch); err != nil {
-		if err = takeOut(&u.batch, err, refusal{stage: deadletter.StageDecode}, t.deadRecord(ctx)); err != nil {
-			return fmt.Errorf("encode: %w", err)
+	if len(u.more) == 0 {
+		return t.encodeInto(ctx, &u.msgs, &u.batch)
+	}
+	if g.encode(t.converter, u) == nil {
+		return nil
+	}
+	u.msgs.Reset() // and each by itself, to take out what cannot be encoded
+	if err := t.encodeInto(ctx, &u.msgs, &u.batch); err != nil {
+		return err
+	}
+	for _, v := range u.more {
+		if err := t.encodeInto(ctx, &u.msgs, &v.batch); err != nil {
+			return err
 		}
-		u.msgs.Reset()
-		if err := t.converter.Encode(&u.msgs, &u.batch); err != nil {
-			return fmt.Errorf("encode: %w", err)
-		}
+	}
+	return nil
+}
+
+// encodeInto adds the messages of b to m. Records that cannot be encoded are
+// taken out of b and become dead letters.
+func (t *sourceTask) encodeInto(ctx context.Context, m *connect.Messages, b *connect.Batch) error {
+	if len(b.Records) == 0 {
+		return nil
+	}
+	n := len(m.List)
+	err := t.converter.Encode(m, b)
+	if err == nil {
+		return nil
+	}
+	if err = takeOut(b, err, refusal{stage: deadletter.StageDecode}, t.deadRecord(ctx)); err != nil {
+		return fmt.Errorf("encode: %w", err)
+	}
+	clear(m.List[n:])
+	m.List = m.List[:n]
+	if err := t.converter.Encode(m, b); err != nil {
+		return fmt.Errorf("encode: %w", err)
 	}
 	return nil
 }
@@ -310,14 +359,15 @@ func (t *sourceTask) append(ctx context.Context, msgs []connect.Message, entries
 }
 
 func (t *sourceTask) appendLoop(ctx context.Context, in <-chan *sourceUnit, free chan<- *sourceUnit) error {
-	var units []*sourceUnit
+	var groups, units []*sourceUnit
 	var msgs []connect.Message
 	var entries []offsets.Entry
 	writing := t.meter.stages.track(stageWriteWait)
 	defer writing.end()
 	for u := range in {
 		now := writing.enter(stageWrite)
-		units = join(append(units[:0], u), in)
+		groups = join(append(groups[:0], u), in)
+		units = spread(units[:0], groups)
 		for _, u := range units {
 			t.meter.stages.queued(now, u.left)
 		}

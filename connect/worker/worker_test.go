@@ -94,6 +94,7 @@ type scriptSource struct {
 	tables []*schema.Table
 	single bool            // all tables in one topic
 	shapes []*schema.Table // other shapes of the tables, which take turns with them; nil: none
+	age    time.Duration   // of the changes
 	faults *faults
 	r      *rand.Rand
 	at     int
@@ -130,7 +131,7 @@ func (s *scriptSource) Read(ctx context.Context, b *connect.Batch) error {
 		s.at++
 		n--
 		r := b.Add()
-		r.Op, r.Seq, r.Table, r.Topic, r.Time = connect.OpInsert, c.seq, s.tables[c.table], "one", time.Now().UnixMicro()
+		r.Op, r.Seq, r.Table, r.Topic, r.Time = connect.OpInsert, c.seq, s.tables[c.table], "one", time.Now().Add(-s.age).UnixMicro()
 		if s.shapes != nil && c.seq/25%2 == 1 {
 			r.Table = s.shapes[c.table]
 		}
@@ -353,6 +354,7 @@ func TestExactlyOnceUnderFaults(t *testing.T) {
 		for seed := range uint64(8) {
 			t.Run(fmt.Sprintf("lanes=%s/seed=%d", lanes, seed), func(t *testing.T) {
 				g := newRig(t, seed, true, false)
+				g.src.age = time.Duration(seed%2) * 2 * gatherAge
 				for range 3 {
 					g.run(map[string]string{"lanes": lanes}, 15*time.Millisecond)
 				}
