@@ -34,6 +34,7 @@ const usage = `towline captures every change of a MySQL server and delivers it.
   towline worker --config FILE    run connectors that are made over REST, until it is stopped
   towline doctor FILE...          check servers, grants and reachability, and say what mends each fault
   towline status [flags]          ask the running one: tables, lag, what has arrived
+  towline health [flags]          ask the running one whether it answers requests
   towline snapshot COMMAND        start, stop, pause, resume copies of tables in the running one, or tell their status
   towline connector COMMAND       list, make, change, pause, stop, restart, delete connectors of the running one; their offsets
   towline task COMMAND            list and restart tasks
@@ -66,7 +67,7 @@ func main() {
 
 func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	commands := map[string]func(context.Context, []string, io.Writer, io.Writer) error{
-		"run": runCommand, "worker": workerCommand, "connector": connectorCommand, "task": taskCommand, "plugin": pluginCommand, "dlq": dlqCommand, "doctor": doctorCommand, "status": statusCommand, "snapshot": snapshotCommand, "plugins": pluginsCommand,
+		"run": runCommand, "worker": workerCommand, "connector": connectorCommand, "task": taskCommand, "plugin": pluginCommand, "dlq": dlqCommand, "doctor": doctorCommand, "status": statusCommand, "health": healthCommand, "snapshot": snapshotCommand, "plugins": pluginsCommand,
 		"version": func(_ context.Context, _ []string, out, _ io.Writer) error {
 			fmt.Fprintln(out, "towline", version)
 			return nil
