@@ -43,6 +43,7 @@ func (b *bench) figures() []figure {
 		{"moves", b.moves},
 		{"decode", b.decode},
 		{"log", b.toLog},
+		{"rocketmq", b.rocketmq},
 		{"snapshot", b.snapshot},
 		{"latency", b.latency},
 		{"beside", b.latencyBesideCopy},
