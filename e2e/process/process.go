@@ -172,6 +172,11 @@ func (p *Process) Post(ctx context.Context, path, body string) ([]byte, error) {
 	return p.ask(ctx, http.MethodPost, path, strings.NewReader(body))
 }
 
+// Put sends JSON to a path of its HTTP side, and returns the answer.
+func (p *Process) Put(ctx context.Context, path, body string) ([]byte, error) {
+	return p.ask(ctx, http.MethodPut, path, strings.NewReader(body))
+}
+
 func (p *Process) ask(ctx context.Context, method, path string, send io.Reader) ([]byte, error) {
 	addr := p.Address
 	if addr == "" {
@@ -196,7 +201,7 @@ func (p *Process) ask(ctx context.Context, method, path string, send io.Reader) 
 	if _, err := b.ReadFrom(resp.Body); err != nil {
 		return nil, err
 	}
-	if resp.StatusCode != http.StatusOK {
+	if resp.StatusCode/100 != 2 {
 		var e struct{ Message string }
 		_ = json.Unmarshal(b.Bytes(), &e)
 		return nil, fmt.Errorf("%s: %s", resp.Status, e.Message)
