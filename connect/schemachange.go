@@ -3,6 +3,8 @@ package connect
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
+	"strings"
 
 	"github.com/towline/towline/schema"
 	"github.com/towline/towline/schema/wire"
@@ -12,6 +14,23 @@ import (
 // did to the columns; see SchemaChange.
 const HeaderSchemaChange = "towline.schema.change"
 
+// HeaderScattered is the header of an OpSchema in a topic of several partitions:
+// rows of the new shape may have come before it, in others than its own, and rows
+// of the old one may come after it.
+const HeaderScattered = "towline.schema.scattered"
+
+// SetScattered gives r that header, in b's memory.
+func (r *Record) SetScattered(b *Batch) {
+	all := b.NewHeaders(len(r.Headers) + 1)
+	all[copy(all, r.Headers)] = Header{Key: HeaderScattered, Value: []byte{1}}
+	r.Headers = all
+}
+
+// Scattered reports whether r has that header.
+func (r *Record) Scattered() bool {
+	return slices.ContainsFunc(r.Headers, func(h Header) bool { return h.Key == HeaderScattered })
+}
+
 // SchemaChange is how a table came from one shape to the next. Without it a
 // column under a new name would be one that went and one that came.
 type SchemaChange struct {
@@ -20,6 +39,17 @@ type SchemaChange struct {
 	// values are those, converted perhaps. -1: the column is new. A column of
 	// Was that is in no From is gone.
 	From []int
+}
+
+// Renamed returns the names of a column before and after, if one has another one
+// now.
+func (c *SchemaChange) Renamed() (was, now string, ok bool) {
+	for i, f := range c.From {
+		if f >= 0 && !strings.EqualFold(c.Was.Columns[f].Name, c.Now.Columns[i].Name) {
+			return c.Was.Columns[f].Name, c.Now.Columns[i].Name, true
+		}
+	}
+	return "", "", false
 }
 
 const schemaChangeFormat = 1

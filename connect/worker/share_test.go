@@ -5,12 +5,16 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/towline/towline/connect"
 	"github.com/towline/towline/connect/config"
 	"github.com/towline/towline/offsets"
+	"github.com/towline/towline/schema"
 )
 
 func loads(owners []int32, tasks int) []int32 {
@@ -104,6 +108,39 @@ func TestOneTaskForWholeTransactions(t *testing.T) {
 	w := g.worker(map[string]string{"transaction.mode": "source", "tasks.max": "4"})
 	if n := len(w.Tasks("dst")); n != 1 {
 		t.Fatalf("%d tasks share one partition", n)
+	}
+}
+
+// A change of a table's shape goes to one of several partitions, and is marked as
+// such; with a column renamed it stops the source.
+func TestShapesInSeveralPartitions(t *testing.T) {
+	tab := tables(t)[0]
+	other := *tab
+	other.Columns = slices.Clone(tab.Columns)
+	other.Columns[1].Name = "number"
+	renamed, err := schema.New(&other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		now   *schema.Table
+		from  []int
+		fault string
+	}{
+		{tab, []int{0, 1}, ""}, {renamed, []int{0, -1}, ""},
+		{renamed, []int{0, 1}, "column seq renamed to number, which topic one with its 8 partitions cannot carry"},
+	} {
+		var b connect.Batch
+		r := b.Add()
+		r.Op, r.Topic, r.Table = connect.OpSchema, "one", c.now
+		r.SetSchemaChange(&b, &connect.SchemaChange{Was: tab, Now: c.now, From: c.from})
+		err := scatter(&b, r, 8)
+		if got := fmt.Sprint(err); c.fault == "" && err != nil || !strings.Contains(got, c.fault) || err != nil && !connect.IsPermanent(err) {
+			t.Errorf("%v: %v, want %q", c.from, err, c.fault)
+		}
+		if !r.Scattered() {
+			t.Errorf("%v: the change is not marked", c.from)
+		}
 	}
 }
 

@@ -316,6 +316,11 @@ func (t *sourceTask) route(ctx context.Context, b *connect.Batch) error {
 			return connect.Permanent(fmt.Errorf("table %s was emptied (TRUNCATE or DROP), which topic %s with its %d partitions cannot carry in order; "+
 				"give its rows a topic with one partition", r.Table, topic, n))
 		}
+		if r.Op == connect.OpSchema {
+			if err := scatter(b, r, n); err != nil {
+				return err
+			}
+		}
 		if r.Op == connect.OpSchema || r.Op == connect.OpMessage {
 			r.Partition = 0
 			continue
@@ -326,6 +331,23 @@ func (t *sourceTask) route(ctx context.Context, b *connect.Batch) error {
 		var h uint64
 		h, t.buf = r.Hash(spread, t.buf)
 		r.Partition = int32(h % uint64(n))
+	}
+	return nil
+}
+
+// scatter marks a change of a table's shape that goes to one of several
+// partitions. Rows of both shapes are on both sides of it there, which no reader
+// can tell apart where a column has another name: it would be missing in one and
+// new in the other.
+func scatter(b *connect.Batch, r *connect.Record, partitions int32) error {
+	r.SetScattered(b)
+	c, err := r.SchemaChange()
+	if c == nil || err != nil {
+		return err
+	}
+	if was, now, ok := c.Renamed(); ok {
+		return connect.Permanent(fmt.Errorf("table %s had column %s renamed to %s, which topic %s with its %d partitions cannot carry in order; "+
+			"give its rows a topic with one partition", r.Table, was, now, r.Topic, partitions))
 	}
 	return nil
 }

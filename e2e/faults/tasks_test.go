@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// step raises the counters of random rows, a few hundred transactions a second
+// stepping raises the counters of random rows, a few hundred transactions a second
 // at the most, until stop is called.
 func (r *rig) stepping() (stop func()) {
 	ctx, cancel := context.WithCancel(r.t.Context())
@@ -66,8 +66,7 @@ func (r *rig) book(tasks int) {
 // change is in the target once.
 func TestTasksChangeUnderKills(t *testing.T) {
 	r := newRig(t, options{rows: 500, load: light(), noLedger: true, source: map[string]string{"topic.creation.default.partitions": "8"}})
-	r.source.Exec(t, "CREATE TABLE "+database+".steps (id INT PRIMARY KEY, n INT NOT NULL)")
-	r.source.Exec(t, fmt.Sprintf("INSERT INTO %s.steps WITH RECURSIVE c (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM c WHERE i < %d) SELECT i, 0 FROM c", database, steps-1))
+	r.makeSteps()
 	r.start()
 	r.book(1)
 	if err := r.proc.Wait(t.Context(), time.Minute); err != nil { // the copy is there, and each state of a row is told by a change
@@ -88,6 +87,35 @@ func TestTasksChangeUnderKills(t *testing.T) {
 	stop()
 	r.settle()
 	r.checkBook()
+}
+
+// Columns that come while several tasks write to their table are there in the end,
+// once, with their values: rows that have them come before and after the one message
+// that tells of them.
+func TestColumnsComeToSeveralTasks(t *testing.T) {
+	r := newRig(t, options{rows: 10, load: light(), noLedger: true, source: map[string]string{"topic.creation.default.partitions": "8"},
+		sink: map[string]string{"tasks.max": "4", "lanes": "2"}})
+	r.makeSteps()
+	r.start()
+	if err := r.proc.Wait(t.Context(), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	stop := r.stepping()
+	for i := range 6 {
+		r.source.Exec(t, fmt.Sprintf("ALTER TABLE %s.steps ADD COLUMN c%d INT NULL", database, i))
+		r.source.Exec(t, fmt.Sprintf("UPDATE %s.steps SET c%d = n", database, i))
+	}
+	stop()
+	r.settle()
+	if got, want := shapesOf(t, r.target.DB()), shapesOf(t, r.source.DB()); got != want {
+		t.Errorf("the target's tables are\n%s\nand the source's\n%s", got, want)
+	}
+}
+
+func (r *rig) makeSteps() {
+	r.t.Helper()
+	r.source.Exec(r.t, "CREATE TABLE "+database+".steps (id INT PRIMARY KEY, n INT NOT NULL)")
+	r.source.Exec(r.t, fmt.Sprintf("INSERT INTO %s.steps WITH RECURSIVE c (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM c WHERE i < %d) SELECT i, 0 FROM c", database, steps-1))
 }
 
 // mirror gives the rig's own sink another number of tasks, from the next start on.

@@ -82,12 +82,9 @@ func (s *Sink) changeOf(r *connect.Record) (*change, error) {
 // transformed is about a table whose columns a transform has changed, so that
 // what the source says of them does not hold here: an error where that matters.
 func transformed(h *connect.SchemaChange) error {
-	for i, f := range h.From {
-		if f >= 0 && !strings.EqualFold(h.Was.Columns[f].Name, h.Now.Columns[i].Name) {
-			return fmt.Errorf("column %s was renamed to %s at the source, and a transform changes the columns on the way, so it is not known which one that is here; "+
-				"rename it in the target, and start the connector with schema.evolution=none until it has passed this change",
-				quoted(h.Was.Columns[f].Name), quoted(h.Now.Columns[i].Name))
-		}
+	if was, now, ok := h.Renamed(); ok {
+		return fmt.Errorf("column %s was renamed to %s at the source, and a transform changes the columns on the way, so it is not known which one that is here; "+
+			"rename it in the target, and start the connector with schema.evolution=none until it has passed this change", quoted(was), quoted(now))
 	}
 	return nil
 }
@@ -155,7 +152,7 @@ func (c *catalogue) follow(ctx context.Context, n name, ch *change, r *connect.R
 			return fmt.Errorf("read the shape of table %s: %w", n, err)
 		}
 		a := planChange(ch, def, extras, c.charsets)
-		if r.Flags&connect.Reread == 0 {
+		if r.Flags&connect.Reread == 0 && !r.Scattered() { // else values may be of rows that have come before this
 			if err := a.findLeftovers(ctx, conn, n); err != nil {
 				return err
 			}

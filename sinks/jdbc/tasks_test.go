@@ -227,6 +227,35 @@ func TestTasksMakeAndChangeTablesTogether(t *testing.T) {
 	}
 }
 
+// Of a topic with several partitions, rows of a new shape may come before what
+// tells of it: values in a new column are theirs, and not of an earlier column.
+func TestValuesOfANewColumnMayComeFirst(t *testing.T) {
+	srv := mysqltest.Shared(t)
+	for _, scattered := range []bool{true, false} {
+		db := srv.CreateDB(t)
+		s := openTest(t, srv.DSN(db))
+		was, now := grown(t, "t", 1), grown(t, "t", 2)
+		b := part(0, 0, insert(was, 1, 1))
+		if err := s.Write(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Write(t.Context(), part(3, 0, insert(now, 2, 2, 2))); err != nil {
+			t.Fatal(err)
+		}
+		told := part(0, 1, connect.Record{Op: connect.OpSchema, Table: now}, insert(now, 3, 3, 3))
+		told.Records[0].SetSchemaChange(told, &connect.SchemaChange{Was: was, Now: now, From: []int{0, 1, -1}})
+		if scattered {
+			told.Records[0].SetScattered(told)
+		}
+		if err := s.Write(t.Context(), told); (err == nil) != scattered {
+			t.Fatalf("scattered %v: %v", scattered, err)
+		}
+		if scattered {
+			expect(t, srv, "SELECT id, c1, IFNULL(c2, '-') FROM "+db+".t ORDER BY id", "1,1,- 2,2,2 3,3,3")
+		}
+	}
+}
+
 // grown returns the shape of a table that has got n more columns.
 func grown(t testing.TB, table string, n int) *schema.Table {
 	x := &schema.Table{Database: "shop", Name: table, Key: []int{0}, Primary: true, Columns: []schema.Column{{Name: "id", Type: schema.TypeInt}}}
