@@ -53,6 +53,7 @@ type runFlags struct {
 	advertisedHost       string
 	advertisedPort       int
 	rocket               *rocketlog.Options // nil: topics are in dataDir
+	store                openStore          // nil: positions are where topics are
 	queues               string             // of topics by default, where they are in RocketMQ
 }
 
@@ -154,7 +155,9 @@ func runConnectors(ctx context.Context, f runFlags, files []*config.File, logger
 	h := standalone.New(standalone.Options{Registry: plugins, Worker: w, Logger: logger, WorkerID: func() string { return *address.Load() }})
 	openLog := func(ctx context.Context) (log runLog, err error) {
 		if f.rocket != nil {
-			log, err = openRocket(ctx, *f.rocket, logger)
+			if log, err = openRocket(ctx, *f.rocket, logger); err == nil {
+				log, err = withStore(ctx, log, f.store)
+			}
 		} else {
 			log, err = openPebble(f, h.Protect, logger)
 		}

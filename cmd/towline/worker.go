@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/towline/towline/connect"
@@ -51,7 +52,7 @@ func workerCommand(ctx context.Context, args []string, out, errOut io.Writer) er
 // it has one.
 func workerOptions() []connect.Option {
 	role := []string{"admin", "reader"}
-	return append(rocketOptions(), []connect.Option{
+	return append(slices.Concat(rocketOptions(), offsetOptions()), []connect.Option{
 		{Name: "listeners", Type: connect.TypeList, Default: "http://" + defaultListen, Doc: "Where the REST API is served: `http://host:port` or `https://host:port`, separated by commas."},
 		{Name: "rest.advertised.host.name", Type: connect.TypeString, Doc: "The host that the worker is known by in `worker_id`."},
 		{Name: "rest.advertised.port", Type: connect.TypeInt, Default: "0", Min: 0, Max: 65535, Doc: "The port that the worker is known by."},
@@ -135,6 +136,9 @@ func readWorker(path string) (runFlags, error) {
 		return fault("%v", err)
 	}
 	if f.rocket, err = rocketConfig(cfg); err != nil {
+		return fault("%v", err)
+	}
+	if f.store, err = offsetsConfig(cfg); err != nil {
 		return fault("%v", err)
 	}
 	if f.rocket != nil {

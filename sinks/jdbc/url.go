@@ -3,6 +3,7 @@ package jdbc
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net"
@@ -39,6 +40,19 @@ func parseURL(text, user, password string) (*mysql.Config, error) {
 		cfg.Timeout = 10 * time.Second
 	}
 	return cfg, nil
+}
+
+// Connector returns what opens connections to the server and database that a
+// connection.url names, for others than the sink.
+func Connector(url, user, password string) (driver.Connector, error) {
+	cfg, err := parseURL(url, user, password)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.DBName == "" {
+		return nil, errors.New("names no database: write jdbc:mysql://host:port/database")
+	}
+	return mysql.NewConnector(cfg)
 }
 
 func parseAnyURL(text string) (*mysql.Config, error) {
