@@ -12,8 +12,10 @@ const (
 	// showEvery is how often the servers of a log are told how far a sink is, as
 	// often as consumers of theirs do.
 	showEvery = 5 * time.Second
-	// showWait is how long that may take, while positions wait to be saved.
+	// showWait is how long that may take, while positions wait to be saved;
+	// lastWait at the begin and the end, when nothing waits.
 	showWait = 2 * time.Second
+	lastWait = 10 * time.Second
 )
 
 // shown tells the servers of a log how far a sink task is, for their own tools:
@@ -54,18 +56,18 @@ func (s *shown) saved(ctx context.Context, done map[string]offsets.Position) {
 		s.due[k] = p
 	}
 	if time.Since(s.last) >= showEvery {
-		s.show(ctx)
+		s.show(ctx, showWait)
 	}
 }
 
 // end tells what has not been told.
 func (s *shown) end(ctx context.Context) {
 	if len(s.due) > 0 {
-		s.show(ctx)
+		s.show(ctx, lastWait)
 	}
 }
 
-func (s *shown) show(ctx context.Context) {
+func (s *shown) show(ctx context.Context, wait time.Duration) {
 	at := make([]connect.Cursor, 0, len(s.due))
 	for k, p := range s.due {
 		topic, num, err := offsets.ParseMarkKey(k)
@@ -76,7 +78,7 @@ func (s *shown) show(ctx context.Context) {
 			at = append(at, connect.Cursor{Topic: topic, Partition: num, Offset: m.Offset})
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, showWait)
+	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	err := s.groups.CommitGroup(ctx, s.t.id.connector, at)
 	s.last = time.Now()
