@@ -12,8 +12,9 @@ import (
 // gives all of that memory, the array of Records too, to a stock that all
 // batches share; so filling one allocates nothing once the process has warmed
 // up, and an empty one holds nothing. Whoever is through with a batch for a
-// while resets it then and not when it is used again. Foreign buffers that
-// Values point to (an event of the log) are kept alive by those Values.
+// while resets it then and not when it is used again. A Buffer that Values
+// point to (events of the log) is held by the batch; other foreign memory is
+// kept alive by those Values.
 type Batch struct {
 	Records []Record
 	// Pos: resume here once all of the records are durable. nil inside a
@@ -32,6 +33,7 @@ type Batch struct {
 	bytes   slab[byte]
 	origins slab[Origin]
 	headers slab[Header]
+	held    []*Buffer
 	size    int
 }
 
@@ -54,6 +56,7 @@ func (b *Batch) Reset() {
 	b.bytes.rewind(&byteStock) // plain bytes: nothing to clear
 	b.origins.reset(&originStock)
 	b.headers.reset(&headerStock)
+	b.letGo()
 }
 
 // Room makes room for n more Records. Where they outgrow their array, it is

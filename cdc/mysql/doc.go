@@ -74,9 +74,11 @@
 //
 // # Ownership
 //
-// Values alias the slab that their event was read into. A slab is never
-// written to again once an event was read into it; when no batch points to it
-// any more the collector frees it (invariant 7).
+// Values alias the slab that their event was read into, a connect.Buffer. It is
+// held by the reader while there is room in it, by units and jobs on their way,
+// and by batches until they are reset; then it is read into again (invariant
+// 7). Whatever else is kept of an event is copied. Tests with the race detector
+// overwrite what was let go of.
 //
 // # Concurrency
 //

@@ -225,7 +225,7 @@ func serverError(b []byte) error {
 	return e
 }
 
-// next returns the next event; its memory is never used again.
+// next returns the next event, which lies in the slab in.in.
 func (d *dump) next() ([]byte, error) {
 	b, err := d.in.next()
 	if err != nil {

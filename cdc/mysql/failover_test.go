@@ -251,6 +251,7 @@ func TestSilence(t *testing.T) {
 		}
 		t.Logf("after %d records: %v", len(tp.records), err)
 		s.Close()
+		delete(r.values, optNetWrite) // a busy machine may not read all of it within a second
 		last = tp.stops[len(tp.stops)-1]
 		tp.records = tp.records[:last.records]
 		s = r.open(t, last.pos, last.state)

@@ -52,8 +52,9 @@ type sequencer struct {
 	moved bool     // pos is not yet in a job
 	sent  time.Time
 
-	hold    *time.Timer // runs while holding
-	holding bool        // cur waits for more
+	in      *connect.Buffer // that the event at hand lies in
+	hold    *time.Timer     // runs while holding
+	holding bool            // cur waits for more
 	cur     *job
 	open    []offsets.Entry // state changed by the open transaction
 	settled []offsets.Entry // state changed up to pos
@@ -121,7 +122,7 @@ type target struct {
 
 // run walks all units, until they end or ctx does. What is to be told of tables
 // comes before.
-func (q *sequencer) run(ctx context.Context, units <-chan unit, spare chan<- [][]byte, first marks) {
+func (q *sequencer) run(ctx context.Context, units <-chan unit, spare chan<- []event, first marks) {
 	defer func() {
 		close(q.work)
 		close(q.out)
@@ -137,7 +138,7 @@ func (q *sequencer) run(ctx context.Context, units <-chan unit, spare chan<- [][
 
 var closedChan = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
-func (q *sequencer) loop(ctx context.Context, units <-chan unit, spare chan<- [][]byte, first marks) error {
+func (q *sequencer) loop(ctx context.Context, units <-chan unit, spare chan<- []event, first marks) error {
 	var err error
 	if q.cur, err = q.newJob(ctx); err != nil {
 		return err
@@ -160,9 +161,9 @@ func (q *sequencer) loop(ctx context.Context, units <-chan unit, spare chan<- []
 			if err := q.unit(ctx, &u); err != nil {
 				return err
 			}
-			clear(u.events)
+			u.letGo()
 			select {
-			case spare <- u.events[:0]:
+			case spare <- u.events:
 			default:
 			}
 		case <-q.stops.wake:
@@ -178,8 +179,9 @@ func (q *sequencer) loop(ctx context.Context, units <-chan unit, spare chan<- []
 }
 
 func (q *sequencer) unit(ctx context.Context, u *unit) error {
-	for _, event := range u.events {
-		if err := q.event(ctx, event); err != nil {
+	for i := range u.events {
+		q.in = u.events[i].in
+		if err := q.event(ctx, u.events[i].bytes); err != nil {
 			if ctx.Err() != nil || connect.IsPermanent(err) {
 				return err
 			}
@@ -255,9 +257,9 @@ func (q *sequencer) flush(ctx context.Context, drained bool) error {
 		return err
 	}
 	j := q.cur
-	next.tasks = append(next.tasks, j.tasks[n:]...)
-	for i := range next.tasks {
-		next.bytes += next.tasks[i].rows.Size()
+	for _, t := range j.tasks[n:] {
+		next.add(t)
+		next.bytes += t.rows.Size()
 	}
 	clear(j.tasks[n:])
 	j.tasks = j.tasks[:n]
@@ -335,8 +337,8 @@ func (q *sequencer) advance() {
 func (q *sequencer) add(ctx context.Context, t task, h *binlog.Header, size int) error {
 	t.at = place{server: h.ServerID, thread: q.tx.thread, sid: q.tx.gtid.SID, tag: q.tx.gtid.Tag, gno: q.tx.gtid.GNO,
 		file: q.file, pos: q.offset, time: int64(h.Timestamp) * 1e6, query: q.tx.query}
-	t.commit = q.tx.commit
-	q.cur.tasks = append(q.cur.tasks, t)
+	t.commit, t.in = q.tx.commit, q.in
+	q.cur.add(t)
 	q.cur.bytes += size
 	q.tx.tasks++
 	if q.cur.bytes >= unitSize {

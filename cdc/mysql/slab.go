@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"time"
+
+	"github.com/towline/towline/connect"
 )
 
 const (
@@ -20,15 +22,16 @@ const (
 )
 
 // packets cuts the packets of a dump out of large slabs. What next returns is
-// never overwritten: a used slab is left to whoever points to it.
+// not overwritten while in, the slab that it lies in, is held.
 type packets struct {
 	conn    net.Conn
 	timeout time.Duration
-	slab    []byte
-	size    int       // of the next slab: what comes in a burst is cut out of large ones
-	r, w    int       // slab[r:w] was read and is not yet cut
-	seq     byte      // of the next packet
-	renewed time.Time // when the deadline of reads was set
+	in      *connect.Buffer // nil before the first packet
+	slab    []byte          // of in
+	size    int             // of the next slab: what comes in a burst is cut out of large ones
+	r, w    int             // slab[r:w] was read and is not yet cut
+	seq     byte            // of the next packet
+	renewed time.Time       // when the deadline of reads was set
 }
 
 var errSequence = errors.New("the packets of the connection are out of order")
@@ -82,9 +85,12 @@ func (p *packets) need(n int) error {
 	}
 	quiet := have == 0 && len(p.slab) > slabLeast && p.size == slabLeast // nothing holds the rest of a large one
 	if free := len(p.slab) - p.w; free < minRead || len(p.slab)-p.r < n || quiet {
-		fresh := make([]byte, max(p.size, slabLeast, n+minRead))
-		copy(fresh, p.slab[p.r:p.w])
-		p.slab, p.r, p.w = fresh, 0, have
+		fresh := connect.NewBuffer(max(p.size, slabLeast, n+minRead))
+		copy(fresh.Bytes, p.slab[p.r:p.w])
+		if p.in != nil {
+			p.in.Release()
+		}
+		p.in, p.slab, p.r, p.w = fresh, fresh.Bytes, 0, have
 	}
 	for p.w-p.r < n {
 		k, err := p.read(p.slab[p.w:])

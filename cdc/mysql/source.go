@@ -234,7 +234,7 @@ func (s *Source) start(db *sql.DB, d *dump, skipTo uint64, pos position, sh *sha
 	for range jobs {
 		r.free <- newJob()
 	}
-	units, spare, work := make(chan unit, 2), make(chan [][]byte, 4), make(chan *job, jobs+1)
+	units, spare, work := make(chan unit, 2), make(chan []event, 4), make(chan *job, jobs+1)
 	q := &sequencer{s: s.settings, shapes: sh, out: r.out, work: work, free: r.free, stops: r.stops,
 		targets: map[*binlog.TableMap]*target{}, pos: pos, skipTo: skipTo, settled: fresh, moved: fresh != nil}
 	if pos.mode == byFile {

@@ -14,26 +14,53 @@ import (
 // last event that is larger.
 const unitSize = 256 << 10
 
-// unit is a run of events as the reader found them.
+// unit is a run of events as the reader found them. It holds their slabs.
 type unit struct {
-	events  [][]byte
+	events  []event
 	drained bool  // nothing more was at hand
 	err     error // the end, after the events
 }
 
+// event is one event, and the slab that it lies in or nil if it has memory of
+// its own.
+type event struct {
+	bytes []byte
+	in    *connect.Buffer
+}
+
+// add appends an event of a slab.
+func (u *unit) add(e event) {
+	if n := len(u.events); n == 0 || u.events[n-1].in != e.in {
+		e.in.Hold()
+	}
+	u.events = append(u.events, e)
+}
+
+// letGo empties u, whose events are nobody's any more but for those whose slab
+// others hold.
+func (u *unit) letGo() {
+	for i := range u.events {
+		if in := u.events[i].in; i+1 == len(u.events) || u.events[i+1].in != in {
+			in.Release()
+		}
+	}
+	clear(u.events)
+	u.events = u.events[:0]
+}
+
 // read passes on what the server sends until it fails or ctx ends.
-func (d *dump) read(ctx context.Context, out chan<- unit, spare <-chan [][]byte) {
+func (d *dump) read(ctx context.Context, out chan<- unit, spare <-chan []event) {
 	defer close(out)
 	for {
 		u := unit{events: takeSpare(spare)}
 		for size := 0; u.err == nil && size < unitSize && (size == 0 || d.in.ready()); {
-			event, err := d.next()
+			b, err := d.next()
 			if err != nil {
 				u.err = err
 				break
 			}
-			u.events = append(u.events, event)
-			size += len(event)
+			u.add(event{b, d.in.in})
+			size += len(b)
 		}
 		u.drained = !d.in.ready()
 		select {
@@ -47,7 +74,7 @@ func (d *dump) read(ctx context.Context, out chan<- unit, spare <-chan [][]byte)
 	}
 }
 
-func takeSpare(spare <-chan [][]byte) [][]byte {
+func takeSpare(spare <-chan []event) []event {
 	select {
 	case e := <-spare:
 		return e
@@ -76,9 +103,10 @@ type place struct {
 // task is one step of a job: a row event, or a mark.
 type task struct {
 	rows   binlog.RowsEvent
-	event  []byte         // whole, for the checksum; nil: it was checked
-	format *binlog.Format // of event
-	plan   *binlog.Plan   // nil: a mark
+	event  []byte          // whole, for the checksum; nil: it was checked
+	in     *connect.Buffer // that rows and event may lie in
+	format *binlog.Format  // of event
+	plan   *binlog.Plan    // nil: a mark
 	topic  string
 	at     place
 	commit int64
@@ -125,7 +153,16 @@ type job struct {
 
 func newJob() *job { return &job{done: make(chan struct{}, 1)} }
 
-// reset makes j empty. Its batch keeps its memory.
+// add appends a task. The batch holds what the task, and its records after
+// that, point to.
+func (j *job) add(t task) {
+	if t.in != nil {
+		j.batch.Hold(t.in)
+	}
+	j.tasks = append(j.tasks, t)
+}
+
+// reset makes j empty.
 func (j *job) reset() {
 	clear(j.tasks)
 	clear(j.failures)

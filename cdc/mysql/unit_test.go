@@ -182,7 +182,7 @@ func TestOptions(t *testing.T) {
 }
 
 // Packets come back as they were sent, of any size and however the network
-// cuts them, and what was handed out is never overwritten.
+// cuts them, and what was handed out is not overwritten while it is held.
 func TestPackets(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -206,19 +206,30 @@ func TestPackets(t *testing.T) {
 		want = append(want, packetOf(i, n))
 	}
 	p := packets{conn: client, timeout: time.Minute, seq: 1}
-	var got [][]byte
-	for range sizes {
+	const kept = 64 // packets at a time
+	var units [2]unit
+	check := func(u *unit, first int) {
+		for k := range u.events {
+			if !bytes.Equal(u.events[k].bytes, want[first+k]) {
+				t.Fatalf("packet %d of %d bytes is %d other bytes", first+k, len(want[first+k]), len(u.events[k].bytes))
+			}
+		}
+		u.letGo() // and what it had is read into again
+	}
+	for i := range want {
+		u := &units[i/kept%2]
+		if i%kept == 0 {
+			check(u, i-2*kept)
+		}
 		b, err := p.next()
 		if err != nil {
 			t.Fatal(err)
 		}
-		got = append(got, b)
+		u.add(event{b, p.in})
 	}
-	for i := range want {
-		if !bytes.Equal(got[i], want[i]) {
-			t.Fatalf("packet %d of %d bytes came as %d other bytes", i, len(want[i]), len(got[i]))
-		}
-	}
+	last := (len(want) - 1) / kept
+	check(&units[last%2], last*kept)
+	check(&units[1-last%2], (last-1)*kept)
 	if b, err := p.next(); err == nil {
 		t.Fatalf("%d bytes come after the end", len(b))
 	}
