@@ -29,7 +29,7 @@ func (o Op) HasRow() bool {
 }
 
 // Flags of a record.
-type Flags uint8
+type Flags uint16
 
 const (
 	// TxEnd: the last record of its transaction.
@@ -61,6 +61,9 @@ const (
 	// GivenUp: on an OpSchema, the copy that a Reread announced will not be
 	// finished; what the stream has told of the table holds as before.
 	GivenUp
+	// Again: an operator has sent this record once more. It stands where it is
+	// sent, and not at its Offset among the others of its partition.
+	Again
 )
 
 // Record is one change of one row. Rows, Origin and Headers point into the

@@ -4,30 +4,40 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"text/tabwriter"
 
 	"github.com/towline/towline/connect/deadletter"
+	"github.com/towline/towline/connect/worker"
 )
 
 const dlqUsage = `towline dlq list NAME         the dead letters of a connector: records that it could not process
 towline dlq show NAME ID      one of them, with its values
-towline dlq drop NAME ID      nobody wants it; ID may be all
+towline dlq retry NAME ID     sends it again, once what was wrong is mended; -force also if its row has changed since
+towline dlq drop NAME ID      nobody wants it
+
+For retry and drop, ID may be all.
 `
 
 func dlqCommand(ctx context.Context, args []string, out, errOut io.Writer) error {
 	fs := flag.NewFlagSet("towline dlq", flag.ContinueOnError)
 	state := fs.String("state", "open", "which are listed: open, sent, dropped or all (list)")
+	force := fs.Bool("force", false, "send again what would overwrite a newer state of its row (retry)")
 	return verbs(ctx, "dlq", dlqUsage, map[string]verb{
 		"list": {1, func(ctx context.Context, c *client, args []string, out io.Writer) error {
 			return listLetters(ctx, c, args[0], *state, out)
 		}},
 		"show": {2, showLetter},
+		"retry": {2, func(ctx context.Context, c *client, args []string, out io.Writer) error {
+			return retryLetters(ctx, c, args[0], args[1], *force, out)
+		}},
 		"drop": {2, dropLetters},
 	}, fs, args, out, errOut)
 }
@@ -105,4 +115,66 @@ func dropLetters(ctx context.Context, c *client, args []string, out io.Writer) e
 		err = json.Unmarshal(answer, &done)
 	}
 	return told(c, out, fmt.Sprintf("dropped %d", done.Dropped))(answer, err)
+}
+
+// retryBatch is how many letters one request sends again.
+const retryBatch = 100
+
+func retryLetters(ctx context.Context, c *client, name, which string, force bool, out io.Writer) error {
+	if which != "all" {
+		path := fmt.Sprintf("%s/%s/retry?force=%v", lettersPath(name), url.PathEscape(which), force)
+		return told(c, out, "sent "+which)(c.ask(ctx, http.MethodPost, path, nil))
+	}
+	var ids []int64
+	_, err := eachPage(ctx, c, name, string(deadletter.Open), func(_ []byte, p deadletter.Page) error {
+		for i := range p.Letters {
+			ids = append(ids, p.Letters[i].ID)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	sent := 0
+	for batch := range slices.Chunk(ids, retryBatch) {
+		n, err := retryBatchOf(ctx, c, name, batch, force, out)
+		if sent += n; err != nil {
+			return err
+		}
+	}
+	if !c.json {
+		fmt.Fprintf(out, "sent %d of %d\n", sent, len(ids))
+	}
+	if sent < len(ids) {
+		return errors.Join(fmt.Errorf("%d dead letters were not taken", len(ids)-sent), errSaid)
+	}
+	return nil
+}
+
+// retryBatchOf sends some letters again, prints what is wrong with those that
+// are not taken, and returns how many are.
+func retryBatchOf(ctx context.Context, c *client, name string, ids []int64, force bool, out io.Writer) (sent int, err error) {
+	body, err := json.Marshal(map[string]any{"ids": ids, "force": force})
+	if err != nil {
+		return 0, err
+	}
+	answer, err := c.ask(ctx, http.MethodPost, "/v1/connectors/"+url.PathEscape(name)+"/retry", body)
+	if err != nil {
+		return 0, err
+	}
+	var done struct{ Letters []worker.Retried }
+	if err := json.Unmarshal(answer, &done); err != nil {
+		return 0, fmt.Errorf("the answer is not that of a retry: %w", err)
+	}
+	if c.json {
+		_, err = out.Write(answer)
+	}
+	for _, l := range done.Letters {
+		if l.State == deadletter.Sent {
+			sent++
+		} else if !c.json {
+			fmt.Fprintf(out, "%d: %s\n", l.ID, firstLine(l.Error))
+		}
+	}
+	return sent, err
 }

@@ -38,7 +38,7 @@ const usage = `towline captures every change of a MySQL server and delivers it.
   towline snapshot COMMAND        start, stop, pause, resume copies of tables in the running one, or tell their status
   towline connector COMMAND       list, make, change, pause, stop, restart, delete connectors of the running one; their offsets
   towline task COMMAND            list and restart tasks
-  towline dlq COMMAND             list, show, drop dead letters: records that a connector could not process
+  towline dlq COMMAND             list, show, send again, drop dead letters: records that a connector could not process
   towline plugin COMMAND          list what the running one can make connectors of; check a connector file with it
   towline plugins [NAME]          list what connectors, transforms and converters there are, and their options
   towline version

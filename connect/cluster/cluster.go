@@ -51,6 +51,7 @@ type Runner interface {
 	Aside(c *config.Connector, log connect.Log) (*worker.Worker, error)
 	Status(ctx context.Context) worker.Status
 	Signal(ctx context.Context, connector string, s connect.Signal) ([]string, error)
+	Retry(ctx context.Context, connector string, ids []int64, force bool) ([]worker.Retried, error)
 	Topics(ctx context.Context, connector string) ([]string, error)
 	ResetTopics(ctx context.Context, connector string) error
 }

@@ -444,6 +444,10 @@ func (r simRunner) Aside(*config.Connector, connect.Log) (*worker.Worker, error)
 	return nil, errors.New("there are no offsets here")
 }
 func (r simRunner) Status(context.Context) worker.Status { return worker.Status{} }
+func (r simRunner) Retry(context.Context, string, []int64, bool) ([]worker.Retried, error) {
+	return nil, worker.ErrRetry
+}
+
 func (r simRunner) Signal(context.Context, string, connect.Signal) ([]string, error) {
 	return []string{"by " + r.id}, nil
 }

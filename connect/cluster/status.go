@@ -120,6 +120,16 @@ func (h *Herder) DeadLetters(_ context.Context, name string) (topic string, err 
 	return c.Config.String("errors.deadletterqueue.topic.name"), nil
 }
 
+// Retry implements herder.Letters, for the tasks that run here: letters of others
+// stay open, with an error that says so.
+func (h *Herder) Retry(ctx context.Context, name string, ids []int64, force bool) ([]worker.Retried, error) {
+	r, c, err := h.built(name)
+	if err != nil {
+		return nil, err
+	}
+	return herder.Retry(ctx, h.opts.Runner, c, r.Target, ids, force)
+}
+
 // Wait implements herder.Herder.
 func (h *Herder) Wait(context.Context) error {
 	return herder.Errorf(herder.Invalid, "a cluster cannot be waited for yet: no worker knows how far the tasks of the others are; their offsets and lag tell it")

@@ -116,6 +116,15 @@ func save(ctx context.Context, log connect.Log, topic string, list []note) error
 	return nil
 }
 
+// Settle notes that an open letter was sent again; others stay what they are.
+func Settle(ctx context.Context, log connect.Log, topic string, id int64) error {
+	known, err := loadNotes(ctx, log, topic)
+	if err != nil || known.of(id).State != Open {
+		return err
+	}
+	return Resolve(ctx, log, topic, id, Sent)
+}
+
 // Resolve notes that one letter was sent again or dropped. It is durable when
 // Resolve returns.
 func Resolve(ctx context.Context, log connect.Log, topic string, id int64, state State) error {

@@ -110,6 +110,27 @@ func Read(ctx context.Context, log connect.Log, topic, connector string, id int6
 	return err
 }
 
+// Each hands all letters of a connector to use, whatever their State, in order.
+func Each(ctx context.Context, log connect.Log, topic, connector string, use func(*connect.Message, Letter) error) error {
+	known, err := loadNotes(ctx, log, topic)
+	if err != nil {
+		return err
+	}
+	for next := int64(0); next >= 0; {
+		next, _, err = scan(ctx, log, topic, next, func(m *connect.Message) (bool, error) {
+			l, ok := letterOf(m, known)
+			if !ok || connector != "" && l.Connector != "" && l.Connector != connector {
+				return true, nil
+			}
+			return true, use(m, l)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // DropThrough drops all open letters of a connector up to one, and returns how
 // many these were.
 func DropThrough(ctx context.Context, log connect.Log, topic, connector string, through int64) (int, error) {

@@ -95,6 +95,10 @@ type Letters interface {
 	// DeadLetters returns the topic of a connector's dead letters; "" if it has
 	// none.
 	DeadLetters(ctx context.Context, name string) (topic string, err error)
+	// Retry sends dead letters of a sink that runs again, in the order given.
+	// With force also those whose rows have changed since. Those of tasks that
+	// run elsewhere may stay open, with an error that says so.
+	Retry(ctx context.Context, name string, ids []int64, force bool) ([]worker.Retried, error)
 }
 
 // Cluster is who answers.

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"encoding/json"
 	"errors"
 	"math"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"github.com/towline/towline/connect"
 	"github.com/towline/towline/connect/deadletter"
 	"github.com/towline/towline/connect/herder"
+	"github.com/towline/towline/connect/worker"
 )
 
 // letterRoutes are those about dead letters.
@@ -18,6 +20,8 @@ func letterRoutes() []route {
 		{"GET", all, rows, false, "Its dead letters: from, limit (1000 at most) and state (open, the default, sent, dropped or all) choose.", (*call).letters},
 		{"DELETE", all, changes, false, "Drops all of its open dead letters up to that of the id through.", (*call).dropLetters},
 		{"GET", all + "/{letter}", rows, false, "A dead letter whole, with its values.", (*call).letter},
+		{"POST", "/v1/connectors/{connector}/retry", changes, false, "Sends dead letters again: {\"ids\": [...], \"force\": false}; with force also those whose rows have changed since.", (*call).retryLetters},
+		{"POST", all + "/{letter}/retry", changes, false, "Sends one again; force=true also if its row has changed since.", (*call).retryLetter},
 		{"DELETE", all + "/{letter}", changes, false, "Drops a dead letter: nobody wants it.", (*call).dropLetter},
 	}
 }
@@ -143,4 +147,60 @@ func (c *call) dropLetters() error {
 	}
 	n, err := deadletter.DropThrough(c.ctx(), log, topic, c.name(), min(through, math.MaxInt64-1))
 	return c.replyOr(err, map[string]int{"dropped": n})
+}
+
+// maxRetries is how many letters one request may send again.
+const maxRetries = 1000
+
+// retries is what comes of sending letters again.
+type retries struct {
+	Letters []worker.Retried `json:"letters"`
+}
+
+func (c *call) retryLetters() error {
+	data, err := c.body()
+	if err != nil {
+		return err
+	}
+	if _, err := object(data, "ids", "force"); err != nil {
+		return err
+	}
+	var asked struct {
+		IDs   []int64
+		Force bool
+	}
+	if err := json.Unmarshal(data, &asked); err != nil || len(asked.IDs) == 0 || len(asked.IDs) > maxRetries {
+		return badRequest(`dead letters are sent again by {"ids": [0], "force": false}, with up to %d ids`, maxRetries)
+	}
+	if _, _, err := c.deadTopic(); err != nil {
+		return err
+	}
+	list, err := c.h.opts.Herder.Retry(c.ctx(), c.name(), asked.IDs, asked.Force)
+	return c.replyOr(err, retries{list})
+}
+
+func (c *call) retryLetter() error {
+	id, err := c.letterID()
+	if err != nil {
+		return err
+	}
+	log, topic, err := c.deadTopic()
+	if err != nil {
+		return err
+	}
+	err = deadletter.Read(c.ctx(), log, topic, c.name(), id, func(*connect.Message, deadletter.Letter) error { return nil })
+	if errors.Is(err, deadletter.ErrNone) {
+		err = c.noLetter()
+	}
+	if err != nil {
+		return err
+	}
+	list, err := c.h.opts.Herder.Retry(c.ctx(), c.name(), []int64{id}, c.flag("force", false))
+	switch {
+	case err != nil:
+		return err
+	case list[0].Error != "":
+		return herder.Errorf(herder.Conflict, "Dead letter %d is not taken: %s", id, list[0].Error)
+	}
+	return c.reply(http.StatusOK, list[0])
 }

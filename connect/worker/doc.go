@@ -26,6 +26,12 @@
 // task, so a partition goes on where it is in whichever task reads it. A unit's memory is free again when all lanes are
 // through with it; positions are saved in unit order only (invariants 1, 3).
 //
+// # Dead letters
+//
+// What cannot be processed goes to a topic of its own (deadletter). It is sent
+// again by the task that it is of, between two units and to the lane of its row,
+// so that it has one place in the row's order; see again and newer.
+//
 // # Where the time goes
 //
 // Each goroutine of a task is in one stage at any time, waiting being one too;

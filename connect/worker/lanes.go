@@ -45,6 +45,10 @@ func (t *sinkTask) dispatchLoop(ctx context.Context, in <-chan *sinkUnit, order 
 			if err := t.flushIdle(ctx); err != nil {
 				return err
 			}
+		case l := <-t.letters:
+			if err := t.again(ctx, l); err != nil {
+				return err
+			}
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -258,6 +262,13 @@ func (t *sinkTask) partByLane(ctx context.Context, u *sinkUnit) error {
 	return nil
 }
 
+// hashLane returns the lane of one record.
+func (t *sinkTask) hashLane(r *connect.Record, spread connect.Spread) int {
+	var h uint64
+	h, t.buf = r.LaneHash(spread, t.buf)
+	return int((h + xxhash.Sum64String(r.Topic)) % uint64(t.lanes))
+}
+
 // spreadOf returns how a table's rows are split over the lanes. Where that is
 // not as it was, since another shape of the table has come (its keys changed,
 // or more is known of them), rows of one key go to another lane from here on:
@@ -347,6 +358,7 @@ func (t *sinkTask) splitWhole(ctx context.Context, u *sinkUnit) error {
 			return err
 		}
 	}
+	t.midway = len(u.tail) > 0
 	if len(u.tail) > 0 {
 		return t.send(ctx, u, 0, u.tail, nil)
 	}
@@ -417,6 +429,12 @@ func (t *sinkTask) laneLoop(ctx context.Context, lane int) error {
 			return false, nil
 		}
 		b.Records, b.State = w.records, w.state
+		if w.again != nil {
+			refused, err := t.once(ctx, sink, &b)
+			b.Records, b.State = nil, nil
+			w.again <- errors.Join(refused, err)
+			return true, err
+		}
 		t.meter.stages.queued(writing.enter(stageWrite), w.left)
 		if err := t.write(ctx, sink, &b, w.unit); err != nil {
 			return false, err

@@ -114,7 +114,7 @@ func (w *Worker) SetMarks(ctx context.Context, name string, marks []Mark) error 
 // setMarks writes entries, which may be of partitions that other tasks read, into
 // the target, if that keeps them, and here.
 func (s *supervisor) setMarks(ctx context.Context, entries []offsets.Entry) (err error) {
-	t, err := s.offsetsTask()
+	t, err := s.sinkTask(s.worker.Log(), nil, nil, nil) // to open its target and no more
 	if err != nil {
 		return err
 	}
@@ -145,15 +145,6 @@ func (s *supervisor) setMarks(ctx context.Context, entries []offsets.Entry) (err
 		return fmt.Errorf("save offsets: %w", err)
 	}
 	return nil
-}
-
-// offsetsTask returns the task of a sink, to open its target and no more.
-func (s *supervisor) offsetsTask() (*sinkTask, error) {
-	t, err := s.sinkTask(s.worker.Log(), nil, nil, nil)
-	if err != nil {
-		return nil, err
-	}
-	return t.(*sinkTask), nil
 }
 
 // Places returns how far the tasks of a source are.

@@ -66,6 +66,14 @@ type sinkTask struct {
 	building *track
 	// through is signalled when all lanes are through with a unit.
 	through chan struct{}
+	// letters takes dead letters that are sent again; gone is closed when the
+	// task takes none any more. deadTopic is where they come from.
+	letters   chan *letter
+	gone      chan struct{}
+	deadTopic string
+	// midway: the last unit ended inside a transaction that stays whole; owned by
+	// the dispatching goroutine.
+	midway bool
 	// saves takes what is to be saved, while the goroutine that does so waits
 	// for it.
 	saves chan map[string]offsets.Position
@@ -129,11 +137,13 @@ type laneWork struct {
 	records []connect.Record
 	state   []offsets.Entry
 	fence   chan<- struct{}
-	left    time.Time // when it was handed over
+	again   chan<- error // of a record that was sent again: what comes of it
+	left    time.Time    // when it was handed over
 }
 
 // Run moves records until ctx ends or something fails.
 func (t *sinkTask) Run(ctx context.Context) (err error) {
+	defer close(t.gone)
 	defer func() {
 		if cerr := t.closeSinks(); err == nil && cerr != nil {
 			err = fmt.Errorf("close sink: %w", cerr)
@@ -143,6 +153,9 @@ func (t *sinkTask) Run(ctx context.Context) (err error) {
 		return err
 	}
 	if err := t.loadMarks(ctx); err != nil {
+		return err
+	}
+	if err := t.settleLetters(ctx); err != nil {
 		return err
 	}
 	t.progress.opened(nil)

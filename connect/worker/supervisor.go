@@ -68,6 +68,7 @@ type supervisor struct {
 	trace    string
 	attempts int
 	source   connect.Source // of the running attempt; nil else
+	sink     *sinkTask      // likewise
 }
 
 // TaskStatus is what a task does now.
@@ -254,6 +255,7 @@ func (s *supervisor) attempt(ctx context.Context, attempts int) error {
 	s.set(StateRunning, "", attempts)
 	s.logger.Info("task started", "class", s.conn.Plugin.Name)
 	defer s.setSource(nil)
+	defer s.setSink(nil)
 	return task.Run(ctx)
 }
 
@@ -261,6 +263,12 @@ func (s *supervisor) setSource(src connect.Source) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.source = src
+}
+
+func (s *supervisor) setSink(t *sinkTask) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sink = t
 }
 
 func (s *supervisor) build(log connect.Log) (connect.Task, error) {
@@ -286,11 +294,17 @@ func (s *supervisor) build(log connect.Log) (connect.Task, error) {
 		return &sourceTask{id: s.id, source: src, chain: ch, converter: conv, log: s.worker.tracked(log, s.id.connector), dead: dead,
 			partitions: int32(s.cfg.Int("topic.creation.default.partitions")), meter: s.meter, progress: s.prog}, nil
 	}
-	return s.sinkTask(log, ch, conv, dead)
+	t, err := s.sinkTask(log, ch, conv, dead)
+	if err != nil {
+		return nil, err
+	}
+	s.setSink(t)
+	return t, nil
 }
 
-func (s *supervisor) sinkTask(log connect.Log, ch *chain, conv connect.Converter, dead *deadLetters) (connect.Task, error) {
-	t := &sinkTask{id: s.id, chain: ch, converter: conv, log: s.worker.tracked(log, s.id.connector), dead: dead, wants: s.wanter(),
+func (s *supervisor) sinkTask(log connect.Log, ch *chain, conv connect.Converter, dead *deadLetters) (*sinkTask, error) {
+	t := &sinkTask{letters: make(chan *letter), gone: make(chan struct{}), deadTopic: s.cfg.String("errors.deadletterqueue.topic.name"),
+		id: s.id, chain: ch, converter: conv, log: s.worker.tracked(log, s.id.connector), dead: dead, wants: s.wanter(),
 		shares: s.shares, meter: s.meter, progress: s.prog, logger: s.logger, lanes: int(s.cfg.Int("lanes")), whole: wholeTransactions(s.conn)}
 	if t.lanes == 0 {
 		t.lanes = max(1, s.conn.Plugin.Lanes)

@@ -224,6 +224,9 @@ func (s *Sink) Write(ctx context.Context, b *connect.Batch) error {
 	if err := s.ready(ctx); err != nil {
 		return err
 	}
+	if len(b.Records) > 0 && b.Records[0].Flags&connect.Again != 0 {
+		s.forget() // somebody has mended something, here perhaps
+	}
 	s.batch = work{b: b, skip: s.batch.skip[:0]}
 	s.skipBeyond()
 	defer func() { s.batch.b = nil }()
@@ -334,7 +337,7 @@ func (s *Sink) skipBeyond() {
 		at := place{records[i].Topic, records[i].Partition}
 		a, ok := s.beyond[at]
 		switch {
-		case !ok:
+		case !ok || records[i].Flags&connect.Again != 0:
 		case records[i].Offset < a.offset:
 			s.batch.skip[i] = true
 		case records[i].Offset == a.offset && a.count > 0:
@@ -350,6 +353,9 @@ func (s *Sink) skipBeyond() {
 
 // note counts a record as passed.
 func (s *Sink) note(r *connect.Record) {
+	if r.Flags&connect.Again != 0 {
+		return
+	}
 	at := place{r.Topic, r.Partition}
 	a, ok := s.passed[at]
 	if !ok || a.offset != r.Offset {

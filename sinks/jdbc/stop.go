@@ -280,6 +280,10 @@ func (s *Sink) takeStopped(ctx context.Context, i int, r *connect.Record, st *st
 	if st.anew {
 		return false, nil
 	}
+	if r.Flags&connect.Again != 0 { // whoever sent it is to know
+		s.fail(i, fmt.Errorf("jdbc: the table is stopped in the target (%s); have it read anew by a signal (towline snapshot start)", st.reason))
+		return true, nil
+	}
 	s.batch.left++
 	return true, nil
 }
