@@ -76,7 +76,7 @@ func rocketConfig(cfg connect.Config) (*rocketlog.Options, error) {
 			return nil, fmt.Errorf("%s: %s", key, why)
 		}
 	}
-	o := &rocketlog.Options{NameServers: servers, Cluster: cfg.String("clusterName"), Namespace: cfg.String("connectClusterId"), Alone: true}
+	o := &rocketlog.Options{NameServers: servers, Cluster: cfg.String("clusterName"), Namespace: cfg.String("connectClusterId")}
 	if cfg.Given("log.retention.ms") {
 		if o.Retention = cfg.Millis("log.retention.ms"); o.Retention == 0 {
 			return nil, fmt.Errorf("log.retention.ms: brokers keep nothing for ever; say for how long, or leave it out to leave it to them")

@@ -12,9 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/towline/towline/connect/rocketlog/remoting"
 	"github.com/towline/towline/e2e/child"
-	"github.com/towline/towline/e2e/mysqltest"
 	"github.com/towline/towline/e2e/rockettest"
 )
 
@@ -121,62 +119,6 @@ func (w *rocketWorker) kill() {
 
 // shortLease has brokers forget a process that was killed soon.
 const shortLease = "-Drocketmq.broker.rebalance.lockMaxLiveTime=12000"
-
-// TestWorkerOverRocketMQ: connectors, topics and positions are in RocketMQ. A
-// second worker of the namespace waits, and goes on where a killed one was.
-func TestWorkerOverRocketMQ(t *testing.T) {
-	t.Parallel()
-	srv := mysqltest.Shared(t)
-	db := srv.CreateDB(t)
-	t.Cleanup(func() { srv.DB().Exec("DROP DATABASE IF EXISTS " + db + "_copy") })
-	srv.Exec(t, "CREATE TABLE "+db+".a (id INT PRIMARY KEY); INSERT INTO "+db+".a VALUES (1), (2)")
-	c := rockettest.Start(t, rockettest.Config{Java: []string{shortLease}})
-	keys := map[string]string{"defaultTopicQueueNums": "3", "log.retention.ms": "86400000", "connectClusterId": "shop"}
-	one := startRocket(t, c, keys)
-	one.up()
-	one.must(201, "POST", "/connectors", source(srv, srv.User, srv.Password, db))
-	one.must(201, "POST", "/connectors", target(srv, srv.User, srv.Password, db+"_copy"))
-	rows := func(w *rocketWorker, want string) {
-		t.Helper()
-		w.must(200, "GET", "/v1/status?wait=100s", "")
-		if got := fmt.Sprint(srv.Query(t, "SELECT id FROM "+db+"_copy.a ORDER BY id")); got != want {
-			t.Fatalf("the copy has %s, want %s", got, want)
-		}
-	}
-	rows(one, "[[1] [2]]")
-
-	cl := remoting.New(remoting.Options{})
-	defer cl.Close()
-	topic, err := cl.TopicConfig(t.Context(), c.Brokers[0].Addr, "shop%t|2E"+db+"|2Ea")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if topic.Queues != 3 || topic.Attributes["reserve.time"] != "24" {
-		t.Errorf("the broker has %+v", topic)
-	}
-
-	two := startRocket(t, c, keys)
-	two.await("word of the first", func() bool { return strings.Contains(two.log(), "another process uses the namespace") })
-	srv.Exec(t, "INSERT INTO "+db+".a VALUES (3)")
-	rows(one, "[[1] [2] [3]]")
-	one.kill()
-	srv.Exec(t, "INSERT INTO "+db+".a VALUES (4); DELETE FROM "+db+".a WHERE id = 1")
-	two.up()
-	rows(two, "[[2] [3] [4]]")
-	if r := two.proc.stop(); r.code != exitOK {
-		t.Errorf("exit code %d:\n%s", r.code, two.log())
-	}
-	one.launch() // what was given back is free at once
-	one.up()
-	rows(one, "[[2] [3] [4]]")
-	one.await("that RocketMQ's own tool shows no lag", func() bool {
-		progress, err := c.Admin(t.Context(), "consumerProgress", "-g", "shop%connect-copy")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return strings.Contains(progress, topic.Topic) && strings.Contains(progress, "Diff Total: 0\n")
-	})
-}
 
 // TestNoRocketMQ: a worker waits for servers that are not there yet.
 func TestNoRocketMQ(t *testing.T) {

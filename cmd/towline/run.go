@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/towline/towline/connect"
+	"github.com/towline/towline/connect/cluster"
 	"github.com/towline/towline/connect/config"
 	"github.com/towline/towline/connect/pebblelog"
 	"github.com/towline/towline/connect/rest"
@@ -55,6 +56,7 @@ type runFlags struct {
 	rocket               *rocketlog.Options // nil: topics are in dataDir
 	store                openStore          // nil: positions are where topics are
 	queues               string             // of topics by default, where they are in RocketMQ
+	cluster              cluster.Options    // likewise: how workers share connectors
 }
 
 func runCommand(ctx context.Context, args []string, out, errOut io.Writer) error {
@@ -142,6 +144,9 @@ func loadConnectors(paths []string) ([]*config.Connector, error) {
 }
 
 func runConnectors(ctx context.Context, f runFlags, files []*config.File, logger *slog.Logger) (err error) {
+	if f.rocket != nil && !f.rocket.Alone {
+		return runCluster(ctx, f, files, logger)
+	}
 	tuneMemory(len(files))
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

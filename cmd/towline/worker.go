@@ -52,7 +52,7 @@ func workerCommand(ctx context.Context, args []string, out, errOut io.Writer) er
 // it has one.
 func workerOptions() []connect.Option {
 	role := []string{"admin", "reader"}
-	return append(slices.Concat(rocketOptions(), offsetOptions()), []connect.Option{
+	return append(slices.Concat(rocketOptions(), clusterOptions(), offsetOptions()), []connect.Option{
 		{Name: "listeners", Type: connect.TypeList, Default: "http://" + defaultListen, Doc: "Where the REST API is served: `http://host:port` or `https://host:port`, separated by commas."},
 		{Name: "rest.advertised.host.name", Type: connect.TypeString, Doc: "The host that the worker is known by in `worker_id`."},
 		{Name: "rest.advertised.port", Type: connect.TypeInt, Default: "0", Min: 0, Max: 65535, Doc: "The port that the worker is known by."},
@@ -82,7 +82,7 @@ func explainWorker(key string) string {
 	case key == "offset.storage.file.filename":
 		return "has no use: offsets are kept in the folder data.dir"
 	case key == "bootstrap.servers", key == "group.id", strings.HasPrefix(key, "config.storage."), strings.HasPrefix(key, "status.storage."), strings.HasPrefix(key, "offset.storage."):
-		return "is for workers that share connectors over a broker, which this version does not do yet; leave it out to run standalone"
+		return "is for workers that share connectors over Kafka; here they do over RocketMQ, with namesrvAddr and connectClusterId: leave it out to run standalone"
 	case strings.HasSuffix(key, ".converter") || strings.Contains(key, ".converter."):
 		return "belongs to the connectors here: each names its converter"
 	case key == "plugin.path":
@@ -139,6 +139,12 @@ func readWorker(path string) (runFlags, error) {
 		return fault("%v", err)
 	}
 	if f.store, err = offsetsConfig(cfg); err != nil {
+		return fault("%v", err)
+	}
+	if f.rocket != nil {
+		f.rocket.Alone = f.store != nil // what is saved elsewhere does not end with a claim
+	}
+	if err := clusterConfig(cfg, &f); err != nil {
 		return fault("%v", err)
 	}
 	if f.rocket != nil {

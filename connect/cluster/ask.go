@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/towline/towline/connect"
@@ -12,10 +13,13 @@ import (
 	"github.com/towline/towline/offsets"
 )
 
-// ask is a question to who runs a connector's source: to take a signal.
+// ask is a question to who runs a task of a source: to take a signal, or to say
+// when all that its server has by now has arrived in the log.
 type ask struct {
 	Connector string         `json:"connector"`
+	Task      int            `json:"task"`
 	Signal    connect.Signal `json:"signal"`
+	Arrived   bool           `json:"arrived,omitempty"`
 	// By is who asks. The question is dropped when it is not a member any more.
 	By string `json:"by"`
 }
@@ -40,8 +44,16 @@ func (h *Herder) Signal(ctx context.Context, connector string, s connect.Signal)
 	if connector, err = m.source(connector); err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, askWait)
+	defer cancel()
+	return h.question(ctx, ask{Connector: connector, Signal: s})
+}
+
+// question asks who runs a task.
+func (h *Herder) question(ctx context.Context, a ask) ([]string, error) {
 	id := randomID()
-	if err := h.put(ctx, encode(askKey+id, ask{connector, s, h.incarnation()})); err != nil {
+	a.By = h.incarnation()
+	if err := h.put(ctx, encode(askKey+id, a)); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -49,21 +61,19 @@ func (h *Herder) Signal(ctx context.Context, connector string, s connect.Signal)
 		defer cancel()
 		_ = h.put(cctx, offsets.Entry{Key: askKey + id}, offsets.Entry{Key: answerKey + id}) // else it goes with this worker
 	}()
-	ctx, cancel := context.WithTimeout(ctx, askWait)
-	defer cancel()
 	for {
 		changed := h.shared.Changed()
 		m, err := h.current()
 		if err != nil {
 			return nil, err
 		}
-		if a, ok := m.answers[id]; ok {
-			return a.Lines, a.err()
+		if got, ok := m.answers[id]; ok {
+			return got.Lines, got.err()
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("the worker that runs connector %s has not answered: %w", connector, ctx.Err())
+			return nil, fmt.Errorf("the worker that runs task %s-%d has not answered: %w", a.Connector, a.Task, ctx.Err())
 		}
 	}
 }
@@ -99,15 +109,27 @@ func (h *Herder) put(ctx context.Context, list ...offsets.Entry) error {
 	return h.shared.Update(ctx, func(offsets.View) ([]offsets.Entry, error) { return list, nil })
 }
 
-// answers answers what is asked about connectors whose first task runs here.
+// answers answers what is asked about tasks that run here.
 func (h *Herder) answers(ctx context.Context) {
+	begun := map[string]context.CancelFunc{} // by ask
+	var wg sync.WaitGroup
+	defer wg.Wait()
 	for ctx.Err() == nil {
 		changed := h.shared.Changed()
 		if m, err := h.current(); err == nil {
-			if err := h.answerAll(ctx, m); err != nil && ctx.Err() == nil {
-				h.opts.Logger.Warn("a signal could not be answered; trying again", "error", err)
-				_ = pause(ctx, time.Second)
-				continue
+			h.tidy(ctx, m)
+			for id, a := range m.asks {
+				if begun[id] == nil && !has(m.answers, id) && h.runs(Task{Connector: a.Connector, Task: a.Task}) {
+					actx, cancel := context.WithCancel(ctx)
+					begun[id] = cancel
+					wg.Go(func() { h.answer(actx, id, a) })
+				}
+			}
+			for id, cancel := range begun {
+				if !has(m.asks, id) { // nobody waits any more
+					cancel()
+					delete(begun, id)
+				}
 			}
 		}
 		select {
@@ -115,9 +137,40 @@ func (h *Herder) answers(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
+	for _, cancel := range begun {
+		cancel()
+	}
 }
 
-func (h *Herder) answerAll(ctx context.Context, m *model) error {
+// answer answers one question, when the task runs here, until nobody waits for it.
+func (h *Herder) answer(ctx context.Context, id string, a ask) {
+	t := Task{Connector: a.Connector, Task: a.Task}
+	for ; ctx.Err() == nil; _ = pause(ctx, statusEvery) {
+		if !h.runs(t) {
+			continue
+		}
+		var lines []string
+		var err error
+		if a.Arrived {
+			err = h.opts.Runner.WaitSource(ctx, a.Connector, a.Task)
+		} else {
+			lines, err = h.opts.Runner.Signal(ctx, a.Connector, a.Signal)
+		}
+		if ctx.Err() != nil || err != nil && !h.runs(t) {
+			continue
+		}
+		ans := answer{Lines: lines, By: a.By}
+		if err != nil {
+			ans.Fault, ans.Final = err.Error(), connect.IsPermanent(err)
+		}
+		if h.put(ctx, encode(answerKey+id, ans)) == nil {
+			return
+		}
+	}
+}
+
+// tidy removes questions and answers of those who are no members any more.
+func (h *Herder) tidy(ctx context.Context, m *model) {
 	alive := map[string]bool{}
 	for _, mem := range m.members {
 		alive[mem.Incarnation] = true
@@ -129,28 +182,19 @@ func (h *Herder) answerAll(ctx context.Context, m *model) error {
 		}
 	}
 	for id, a := range m.asks {
-		switch {
-		case !alive[a.By]:
+		if !alive[a.By] {
 			list = append(list, offsets.Entry{Key: askKey + id})
-		case !has(m.answers, id) && h.runs(a.Connector):
-			lines, err := h.opts.Runner.Signal(ctx, a.Connector, a.Signal)
-			ans := answer{Lines: lines, By: a.By}
-			if err != nil {
-				ans.Fault, ans.Final = err.Error(), connect.IsPermanent(err)
-			}
-			list = append(list, encode(answerKey+id, ans))
 		}
 	}
-	if len(list) == 0 {
-		return nil
+	if len(list) > 0 {
+		_ = h.put(ctx, list...) // else the next time
 	}
-	return h.put(ctx, list...)
 }
 
-// runs reports whether the first task of a connector runs here.
-func (h *Herder) runs(connector string) bool {
+// runs reports whether a task runs here.
+func (h *Herder) runs(t Task) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	r := h.local[Task{Connector: connector}]
+	r := h.local[t]
 	return r != nil && r.left == nil && r.fault == ""
 }

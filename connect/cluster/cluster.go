@@ -50,6 +50,7 @@ type Runner interface {
 	Tasks(name string) []worker.TaskStatus
 	Aside(c *config.Connector, log connect.Log) (*worker.Worker, error)
 	Status(ctx context.Context) worker.Status
+	WaitSource(ctx context.Context, connector string, task int) error
 	Signal(ctx context.Context, connector string, s connect.Signal) ([]string, error)
 	Retry(ctx context.Context, connector string, ids []int64, force bool) ([]worker.Retried, error)
 	Topics(ctx context.Context, connector string) ([]string, error)

@@ -451,5 +451,6 @@ func (r simRunner) Retry(context.Context, string, []int64, bool) ([]worker.Retri
 func (r simRunner) Signal(context.Context, string, connect.Signal) ([]string, error) {
 	return []string{"by " + r.id}, nil
 }
+func (r simRunner) WaitSource(context.Context, string, int) error    { return nil }
 func (r simRunner) Topics(context.Context, string) ([]string, error) { return nil, nil }
 func (r simRunner) ResetTopics(context.Context, string) error        { return nil }

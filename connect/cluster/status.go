@@ -130,11 +130,6 @@ func (h *Herder) Retry(ctx context.Context, name string, ids []int64, force bool
 	return herder.Retry(ctx, h.opts.Runner, c, r.Target, ids, force)
 }
 
-// Wait implements herder.Herder.
-func (h *Herder) Wait(context.Context) error {
-	return herder.Errorf(herder.Invalid, "a cluster cannot be waited for yet: no worker knows how far the tasks of the others are; their offsets and lag tell it")
-}
-
 // Overview implements herder.Herder: of the tasks that run here.
 func (h *Herder) Overview(ctx context.Context) worker.Status {
 	return h.opts.Runner.Status(ctx)

@@ -226,7 +226,13 @@ func (l *Log) topicAt(ctx context.Context, broker, name string) (t remoting.Topi
 
 // makeTopic makes a topic on a broker and returns how the broker has it then.
 func (l *Log) makeTopic(ctx context.Context, broker string, want remoting.TopicConfig) (remoting.TopicConfig, error) {
-	err := l.c.on(ctx, broker, func(ctx context.Context, addr string) error { return l.c.client.CreateTopic(ctx, addr, want) })
+	err := l.c.on(ctx, broker, func(ctx context.Context, addr string) error {
+		err := l.c.client.CreateTopic(ctx, addr, want)
+		if has, terr := l.c.client.TopicConfig(ctx, addr, want.Topic); err != nil && terr == nil && has.Queues > 0 {
+			return nil // another was first: what it cannot be changed to is an error, too
+		}
+		return err
+	})
 	if err != nil {
 		return want, err
 	}

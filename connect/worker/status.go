@@ -124,9 +124,14 @@ type goal struct {
 }
 
 func (w *Worker) goal(ctx context.Context) goal {
+	return w.goalOf(ctx, func(s *supervisor) bool { return s.conn.IsSource() })
+}
+
+// goalOf is the goal of some sources.
+func (w *Worker) goalOf(ctx context.Context, of func(*supervisor) bool) goal {
 	g := goal{heads: map[taskID]offsets.Position{}, errs: map[taskID]error{}}
 	for _, s := range w.all() {
-		if !s.conn.IsSource() {
+		if !of(s) {
 			continue
 		}
 		s.mu.Lock()
@@ -149,23 +154,55 @@ func (w *Worker) goal(ctx context.Context) goal {
 // snapshots have still to read among it, is in all targets. It fails when a
 // task is given up, and when ctx ends.
 func (w *Worker) Wait(ctx context.Context) error {
+	return w.waitFor(ctx, func(s *supervisor) bool { return s.conn.IsSource() }, func(g goal) string { return w.waitingFor(ctx, g, false) })
+}
+
+// WaitSource returns once all that one task of a source has at its server by now
+// is in the log.
+func (w *Worker) WaitSource(ctx context.Context, connector string, task int) error {
+	of := func(s *supervisor) bool { return s.id == taskID{connector, task} && s.conn.IsSource() }
+	return w.waitFor(ctx, of, func(g goal) string {
+		if !slices.ContainsFunc(w.all(), of) || len(g.heads) == 0 {
+			return "the task does not run here"
+		}
+		return w.sourcesBehind(g, false, of)
+	})
+}
+
+// Behind says what the sinks of a worker that runs nothing, see Aside, still have
+// to do, or "".
+func (w *Worker) Behind(ctx context.Context) (string, error) {
+	for _, s := range w.all() {
+		marks, err := w.Marks(ctx, s.id.connector)
+		if err != nil {
+			return "", err
+		}
+		for _, m := range marks {
+			s.prog.begin(partition{m.Topic, m.Partition}, m.Mark)
+		}
+	}
+	return w.sinksBehind(ctx, false), nil
+}
+
+// waitFor waits until behind, asked with the goal of some sources, says "".
+func (w *Worker) waitFor(ctx context.Context, of func(*supervisor) bool, behind func(goal) string) error {
 	var g goal
 	for {
-		if g = w.goal(ctx); len(g.errs) == 0 {
+		if g = w.goalOf(ctx, of); len(g.errs) == 0 {
 			break
 		}
 		if err := w.givenUp(); err != nil {
 			return err
 		}
 		if !sleep(ctx, 200*time.Millisecond) {
-			return fmt.Errorf("%w; %s", ctx.Err(), w.waitingFor(ctx, g, false))
+			return fmt.Errorf("%w; %s", ctx.Err(), behind(g))
 		}
 	}
 	for begin := time.Now(); ; {
 		if err := w.givenUp(); err != nil {
 			return err
 		}
-		why := w.waitingFor(ctx, g, false)
+		why := behind(g)
 		if why == "" {
 			return nil
 		}
@@ -189,8 +226,16 @@ func (w *Worker) givenUp() error {
 // waitingFor says what is still to come until all of g is in all targets, or
 // "". A table that is stopped is not waited for; with stopped it is named.
 func (w *Worker) waitingFor(ctx context.Context, g goal, stopped bool) string {
+	if why := w.sourcesBehind(g, stopped, func(s *supervisor) bool { return s.conn.IsSource() }); why != "" {
+		return why
+	}
+	return w.sinksBehind(ctx, stopped)
+}
+
+// sourcesBehind is waitingFor as far as some sources go.
+func (w *Worker) sourcesBehind(g goal, stopped bool, of func(*supervisor) bool) string {
 	for _, s := range w.all() {
-		if !s.conn.IsSource() {
+		if !of(s) {
 			continue
 		}
 		if err := g.errs[s.id]; err != nil {
@@ -209,7 +254,7 @@ func (w *Worker) waitingFor(ctx context.Context, g goal, stopped bool) string {
 			return fmt.Sprintf("source %s has not read all yet", s.id)
 		}
 	}
-	return w.sinksBehind(ctx, stopped)
+	return ""
 }
 
 func (w *Worker) sinksBehind(ctx context.Context, stopped bool) string {

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/towline/towline/connect"
+	"github.com/towline/towline/connect/cluster"
+	"github.com/towline/towline/connect/cluster/assign"
+	"github.com/towline/towline/connect/config"
+	"github.com/towline/towline/connect/rest"
+	"github.com/towline/towline/connect/rocketlog"
+	"github.com/towline/towline/connect/worker"
+)
+
+// clusterOptions are the keys of a worker that shares connectors with others:
+// Kafka Connect's names, and RocketMQ Connect's.
+func clusterOptions() []connect.Option {
+	return []connect.Option{
+		{Name: "session.timeout.ms", Type: connect.TypeLong, Default: fmt.Sprint(cluster.DefaultSession.Milliseconds()), Min: 3000, Max: 600_000, Doc: "For how long a worker that is not heard of keeps its tasks; it ends them itself after three quarters of that."},
+		{Name: "heartbeat.interval.ms", Type: connect.TypeLong, Default: fmt.Sprint(cluster.DefaultHeartbeat.Milliseconds()), Min: 100, Max: 200_000, Doc: "How often a worker says that it is there: at least three times in `session.timeout.ms`."},
+		{Name: "scheduled.rebalance.max.delay.ms", Type: connect.TypeLong, Default: fmt.Sprint(cluster.DefaultDelay.Milliseconds()), Min: 0, Max: 600_000, Doc: "For how much longer the tasks of such a worker wait for it before others take them."},
+		{Name: "allocTaskStrategy", Type: connect.TypeString, Default: assign.Default, Values: []string{"hash", "consistent", "sticky"}, Doc: "How tasks are shared out: `hash`, consistent hashing with bounded load (`consistent`), or the fewest moves for equal shares (`sticky`)."},
+	}
+}
+
+// clusterConfig returns what a configuration says of the cluster.
+func clusterConfig(cfg connect.Config, f *runFlags) error {
+	if f.rocket == nil || f.rocket.Alone {
+		for _, o := range clusterOptions() {
+			if cfg.Given(o.Name) {
+				return fmt.Errorf("%s: is for workers that share connectors over RocketMQ: name its servers in namesrvAddr and keep positions there too, or leave it out", o.Name)
+			}
+		}
+		return nil
+	}
+	f.cluster = cluster.Options{Session: cfg.Millis("session.timeout.ms"), Heartbeat: cfg.Millis("heartbeat.interval.ms"),
+		Delay: cfg.Millis("scheduled.rebalance.max.delay.ms"), Strategy: strings.ToLower(cfg.String("allocTaskStrategy"))}
+	if f.cluster.Delay == 0 {
+		f.cluster.Delay = -1
+	}
+	if 3*f.cluster.Heartbeat > f.cluster.Session {
+		return fmt.Errorf("heartbeat.interval.ms: has to be at most a third of session.timeout.ms, so that one that gets lost does no harm")
+	}
+	if len(f.listeners) == 0 {
+		return fmt.Errorf("listeners: a worker that shares connectors is known to the others by where it listens; give one")
+	}
+	f.cluster.WorkerID = *f.advertised(f.listeners[0].addr)
+	host, port, err := net.SplitHostPort(f.cluster.WorkerID)
+	if err != nil || port == "0" || port == "" {
+		return fmt.Errorf("listeners: the others know this worker by %q; give a port that stays, or rest.advertised.port", f.cluster.WorkerID)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		if host, err = os.Hostname(); err != nil {
+			return fmt.Errorf("rest.advertised.host.name: is needed where listeners name no host: %w", err)
+		}
+		f.advertisedHost, f.cluster.WorkerID = host, net.JoinHostPort(host, port)
+	}
+	return nil
+}
+
+// runCluster runs a worker of many until ctx ends.
+func runCluster(ctx context.Context, f runFlags, files []*config.File, logger *slog.Logger) error {
+	if len(files) > 0 {
+		return usageError{"workers with namesrvAddr share their connectors: make them over REST, or with towline connector create, and not by files of one worker"}
+	}
+	tuneMemory(0)
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	w := worker.New(logger, worker.NewMetrics(reg))
+	plugins := registry()
+	if f.queues != "" {
+		plugins.Defaults = map[string]string{queueDefault: f.queues}
+	}
+	opts := *f.rocket
+	opts.Logger = logger
+	log, err := rocketlog.Open(ctx, opts)
+	if err != nil {
+		return envError{err}
+	}
+	w.Use(log)
+	f.cluster.Registry, f.cluster.Log, f.cluster.Runner, f.cluster.Logger = plugins, log, w, logger
+	h, err := cluster.New(ctx, f.cluster)
+	if err != nil {
+		return errors.Join(err, log.Close())
+	}
+	handler := rest.New(rest.Options{Herder: h, Log: w.Log, Registry: plugins, Metrics: reg, TaskMetrics: w.TaskMetrics(), Logger: logger, Version: version, Commit: commit(),
+		Accounts: f.accounts, Origins: f.origins, NoTopics: f.noTopics, KeepTopics: f.keepTopics})
+	var address atomic.Pointer[string]
+	address.Store(new(string))
+	stopServing, err := serve(ctx, f, handler, &address, logger)
+	if err != nil {
+		return errors.Join(err, log.Close())
+	}
+	defer stopServing()
+	mctx, stopMinding := context.WithCancel(ctx)
+	defer stopMinding()
+	go giveMemoryBack(mctx, w)
+	logger.Info("towline runs", "version", version, "topics in", f.place(), "worker", f.cluster.WorkerID)
+	// Tasks go on while the herder hands them over.
+	wctx, stopTasks := context.WithCancel(context.WithoutCancel(ctx))
+	tasks := make(chan error, 1)
+	go func() { tasks <- w.Stay(wctx) }()
+	err = h.Run(ctx)
+	stopTasks()
+	<-tasks // what a task of this worker has failed with is in its status
+	logger.Info("towline stopped")
+	return errors.Join(err, log.Close())
+}
+
+var _ cluster.Runner = (*worker.Worker)(nil)

@@ -1,0 +1,251 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/towline/towline/connect"
+	"github.com/towline/towline/connect/frame"
+	"github.com/towline/towline/connect/rocketlog"
+	"github.com/towline/towline/connect/rocketlog/remoting"
+	"github.com/towline/towline/e2e/mysqltest"
+	"github.com/towline/towline/e2e/rockettest"
+)
+
+// team is some workers of one cluster, which copy a database.
+type team struct {
+	t       *testing.T
+	srv     *mysqltest.Server
+	db      string
+	workers []*rocketWorker
+	next    int
+}
+
+// quick are short leases.
+var quick = map[string]string{"session.timeout.ms": "3000", "heartbeat.interval.ms": "500", "scheduled.rebalance.max.delay.ms": "500",
+	"defaultTopicQueueNums": "3", "log.retention.ms": "86400000", "connectClusterId": "shop"}
+
+// change commits a row.
+func (m *team) change() {
+	m.next++
+	m.srv.Exec(m.t, fmt.Sprintf("INSERT INTO %s.a VALUES (%d)", m.db, m.next))
+}
+
+// arrived waits, at a worker, until all is in the target, and compares.
+func (m *team) arrived(w *rocketWorker) {
+	m.t.Helper()
+	w.await("all in the target", func() bool { code, _ := w.ask("GET", "/v1/status?wait=20s", ""); return code == 200 })
+	got := fmt.Sprint(m.srv.Query(m.t, "SELECT id FROM "+m.db+"_copy.a ORDER BY id"))
+	if want := fmt.Sprint(m.srv.Query(m.t, "SELECT id FROM "+m.db+".a ORDER BY id")); got != want {
+		m.t.Fatalf("the copy has %s, want %s", got, want)
+	}
+}
+
+// owner waits until a connector's task runs, other than at a worker, and
+// returns where.
+func (m *team) owner(by *rocketWorker, connector, not string) (w *rocketWorker) {
+	m.t.Helper()
+	by.await("an owner of "+connector, func() bool {
+		var st struct {
+			Tasks []struct {
+				State  string
+				Worker string `json:"worker_id"`
+			}
+		}
+		_, text := by.ask("GET", "/connectors/"+connector+"/status", "")
+		if json.Unmarshal([]byte(text), &st) != nil || len(st.Tasks) != 1 || st.Tasks[0].State != "RUNNING" || st.Tasks[0].Worker == not {
+			return false
+		}
+		i := slices.IndexFunc(m.workers, func(w *rocketWorker) bool { return w.addr == st.Tasks[0].Worker })
+		if i < 0 {
+			return false
+		}
+		w = m.workers[i]
+		return true
+	})
+	return w
+}
+
+// other returns a worker that is not one.
+func (m *team) other(w *rocketWorker) *rocketWorker {
+	return m.workers[(slices.Index(m.workers, w)+1)%len(m.workers)]
+}
+
+// TestWorkersShareConnectors lets three workers be killed, stopped for longer
+// than their leases last, and restarted one by one, and the broker too. What is in
+// the topics, and in the target, is there once.
+func TestWorkersShareConnectors(t *testing.T) {
+	t.Parallel()
+	srv := mysqltest.Shared(t)
+	m := &team{t: t, srv: srv, db: srv.CreateDB(t)}
+	t.Cleanup(func() { srv.DB().Exec("DROP DATABASE IF EXISTS " + m.db + "_copy") })
+	srv.Exec(t, "CREATE TABLE "+m.db+".a (id INT PRIMARY KEY)")
+	m.change()
+	c := rockettest.Start(t, rockettest.Config{})
+	for range 3 {
+		m.workers = append(m.workers, startRocket(t, c, quick))
+	}
+	for _, w := range m.workers {
+		w.up()
+	}
+	m.workers[0].must(201, "POST", "/connectors", source(srv, srv.User, srv.Password, m.db))
+	m.workers[1].must(201, "POST", "/connectors", target(srv, srv.User, srv.Password, m.db+"_copy"))
+	m.arrived(m.workers[2])
+	m.sameEverywhere()
+	m.topicIsMade(c)
+
+	dead := m.owner(m.workers[0], "in", "")
+	dead.kill()
+	m.change()
+	m.owner(m.other(dead), "in", dead.addr)
+	m.arrived(m.other(dead))
+	dead.launch()
+	dead.up()
+	m.arrived(dead)
+
+	for _, connector := range []string{"in", "copy"} {
+		m.zombie(connector)
+	}
+
+	for _, w := range m.workers { // a rolling restart
+		if r := w.proc.stop(); r.code != exitOK {
+			t.Errorf("exit code %d:\n%s", r.code, w.log())
+		}
+		m.change()
+		w.launch()
+		w.up()
+	}
+	m.arrived(m.workers[0])
+
+	if err := c.Brokers[0].Kill(); err != nil {
+		t.Fatal(err)
+	}
+	m.change()
+	if err := c.Brokers[0].Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m.arrived(m.workers[1])
+	m.ledger(c)
+}
+
+// zombie stops the owner of a connector until another has taken over, and lets it
+// go on then.
+func (m *team) zombie(connector string) {
+	m.t.Helper()
+	old := m.owner(m.workers[0], connector, "")
+	signal := func(s syscall.Signal) {
+		if err := old.proc.cmd.Process.Signal(s); err != nil {
+			m.t.Fatal(err)
+		}
+	}
+	said := strings.Count(old.log(), "taken this one for dead")
+	m.change() // may be on its way when it stops
+	signal(syscall.SIGSTOP)
+	m.change()
+	m.owner(m.other(old), connector, old.addr)
+	signal(syscall.SIGCONT)
+	m.change()
+	old.await("word of its death", func() bool { return strings.Count(old.log(), "taken this one for dead") > said })
+	m.arrived(m.other(old))
+	old.await("it to be a member again", func() bool { code, _ := old.ask("GET", "/health", ""); return code == 200 })
+	m.arrived(old)
+}
+
+// sameEverywhere: all workers answer the same.
+func (m *team) sameEverywhere() {
+	m.t.Helper()
+	for _, path := range []string{"/connectors", "/connectors/in", "/connectors/copy/tasks", "/connectors/in/offsets"} {
+		_, want := m.workers[0].ask("GET", path, "")
+		for _, w := range m.workers[1:] {
+			w.await(path+" as elsewhere", func() bool { _, got := w.ask("GET", path, ""); return got == want })
+		}
+	}
+	_, text := m.workers[0].ask("GET", "/v1/cluster", "")
+	for _, w := range m.workers {
+		if !strings.Contains(text, w.addr) || !strings.Contains(text, "distributed") {
+			m.t.Errorf("the cluster is %s, without %s", text, w.addr)
+		}
+	}
+}
+
+// topicIsMade: with the queues and the retention that were asked for.
+func (m *team) topicIsMade(c *rockettest.Cluster) {
+	m.t.Helper()
+	cl := remoting.New(remoting.Options{})
+	defer cl.Close()
+	topic, err := cl.TopicConfig(m.t.Context(), c.Brokers[0].Addr, "shop%t|2E"+m.db+"|2Ea")
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	if topic.Queues != 3 || topic.Attributes["reserve.time"] != "24" {
+		m.t.Errorf("the broker has %+v", topic)
+	}
+}
+
+// ledger reads the topic: in each partition the Seqs of changes rise, and each row
+// is inserted once, or was there when the snapshot was taken.
+func (m *team) ledger(c *rockettest.Cluster) {
+	m.t.Helper()
+	log, err := rocketlog.Open(m.t.Context(), rocketlog.Options{NameServers: []string{c.NameServer}, Namespace: "shop", Wait: time.Minute})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	defer log.Close()
+	inserted, read := map[int64]bool{}, map[int64]bool{}
+	for p := range int32(3) {
+		last := uint64(0)
+		for _, r := range m.records(log, "t."+m.db+".a", p) {
+			id := r.After[0].Int()
+			if r.Op == connect.OpRead {
+				read[id] = true
+				continue
+			}
+			if inserted[id] || r.Seq <= last {
+				m.t.Errorf("partition %d has %c of row %d with Seq %d behind %d (seen before: %t)", p, r.Op, id, r.Seq, last, inserted[id])
+			}
+			last, inserted[id] = r.Seq, true
+		}
+	}
+	for id := range int64(m.next) {
+		if !inserted[id+1] && !read[id+1] {
+			m.t.Errorf("row %d is missing in the topic", id+1)
+		}
+	}
+}
+
+// records returns the rows of a partition.
+func (m *team) records(log connect.Log, topic string, p int32) (list []connect.Record) {
+	m.t.Helper()
+	from, end, err := log.Bounds(m.t.Context(), topic, p)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	r, err := log.OpenReader(m.t.Context(), []connect.Cursor{{Topic: topic, Partition: p, Offset: from}})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	defer r.Close()
+	var conv frame.Converter
+	for from < end {
+		var msgs connect.Messages
+		var b connect.Batch
+		if err := r.Read(m.t.Context(), &msgs, 1<<20); err != nil {
+			m.t.Fatal(err)
+		}
+		if err := conv.Decode(&b, msgs.List); err != nil {
+			m.t.Fatal(err)
+		}
+		for i := range b.Records {
+			if b.Records[i].Op.HasRow() {
+				list = append(list, b.Records[i])
+			}
+		}
+		from = msgs.List[len(msgs.List)-1].Offset + 1
+	}
+	return list
+}
