@@ -202,12 +202,28 @@ func (b *builder) keepsElements(c *schema.Column) bool {
 	if c.Charset == b.set.charset || utf8(c.Charset) && utf8(b.set.charset) {
 		return true
 	}
+	if len(c.Elements) > 0 && cutsShort(c.Charset) && !utf8(b.set.charset) {
+		return false
+	}
 	for _, e := range c.Elements {
 		if !ascii(e) || !plain(c.Charset) || !plain(b.set.charset) || strings.ContainsAny(e, "\\~[]{}|^@#$`?") {
 			return false
 		}
 	}
 	return true
+}
+
+// cutsShort reports whether an element of a column in a charset may have more
+// bytes than a server shows: a conversion can have left it with half a character
+// at its end, which no catalog shows and which is a whole one again in the next
+// charset. Only in UTF-8 it never is: after ASCII such a half is no text there, and
+// of an element that is no text the server shows the bytes.
+func cutsShort(cs string) bool {
+	switch cs {
+	case "big5", "cp932", "eucjpms", "euckr", "gb18030", "gb2312", "gbk", "sjis", "ujis":
+		return true
+	}
+	return false
 }
 
 // plain reports whether the letters of ASCII are single bytes of their own
