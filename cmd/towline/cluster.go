@@ -59,13 +59,23 @@ func clusterConfig(cfg connect.Config, f *runFlags) error {
 	if err != nil || port == "0" || port == "" {
 		return fmt.Errorf("listeners: the others know this worker by %q; give a port that stays, or rest.advertised.port", f.cluster.WorkerID)
 	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		if host, err = os.Hostname(); err != nil {
-			return fmt.Errorf("rest.advertised.host.name: is needed where listeners name no host: %w", err)
+	if f.advertisedHost == "" && unspecific(host) {
+		if host, err = os.Hostname(); err == nil && unspecific(host) {
+			err = fmt.Errorf("the machine is called %q, as others are", host)
+		}
+		if err != nil {
+			return fmt.Errorf("rest.advertised.host.name: is needed where listeners have no address of this machine alone: %w", err)
 		}
 		f.advertisedHost, f.cluster.WorkerID = host, net.JoinHostPort(host, port)
 	}
 	return nil
+}
+
+// unspecific reports whether a host is another one on each machine that asks for it,
+// so that it tells no worker from others.
+func unspecific(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "" || strings.EqualFold(host, "localhost") || ip != nil && (ip.IsUnspecified() || ip.IsLoopback())
 }
 
 // runCluster runs a worker of many until ctx ends.

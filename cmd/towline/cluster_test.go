@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -131,6 +133,42 @@ func TestWorkersShareConnectors(t *testing.T) {
 	}
 	m.arrived(m.workers[1])
 	m.ledger(c)
+	m.granted()
+}
+
+// TestWorkerNames: a worker is known by the machine where its listeners would
+// name every one alike.
+func TestWorkerNames(t *testing.T) {
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ file, want string }{
+		{`{"namesrvAddr": "mq:9876"}`, host + ":8083"},
+		{`{"namesrvAddr": "mq:9876", "listeners": "http://127.0.0.1:8090,http://10.0.0.7:8091"}`, host + ":8090"},
+		{`{"namesrvAddr": "mq:9876", "listeners": "http://localhost:8090"}`, host + ":8090"},
+		{`{"namesrvAddr": "mq:9876", "listeners": "http://[::]:8090", "rest.advertised.port": 80}`, host + ":80"},
+		{`{"namesrvAddr": "mq:9876", "listeners": "http://10.0.0.7:8090"}`, "10.0.0.7:8090"},
+		{`{"namesrvAddr": "mq:9876", "rest.advertised.host.name": "w1"}`, "w1:8083"},
+		{`{"namesrvAddr": "mq:9876", "rest.advertised.host.name": "127.0.0.1"}`, "127.0.0.1:8083"},
+	} {
+		s := newSandbox(t)
+		f, err := readWorker(filepath.Join(s.dir, s.write("worker.json", c.file)))
+		if err != nil || f.cluster.WorkerID != c.want {
+			t.Errorf("%s is known as %q, want %q, %v", c.file, f.cluster.WorkerID, c.want, err)
+		}
+	}
+}
+
+// granted looks at what the target knows of who may write: the generation of the
+// configuration, and the epoch of the claim that the task was last given out with.
+func (m *team) granted() {
+	m.t.Helper()
+	const rows = "._towline_offsets WHERE connector = 'copy' AND topic = '' AND `partition` = -1"
+	got := fmt.Sprint(m.srv.Query(m.t, "SELECT SUM(task = -1 AND epoch > 0), SUM(task = 0) > 0, MIN(IF(task = 0, `offset`, 1 << 60)) > MAX(IF(task = -1, epoch, 0)) FROM "+m.db+"_copy"+rows))
+	if got != "[[1 1 1]]" {
+		m.t.Errorf("the target has been told of no generation, or of no epoch: %s; it has %v", got, m.srv.Query(m.t, "SELECT task, lane, epoch, `offset` FROM "+m.db+"_copy"+rows))
+	}
 }
 
 // zombie stops the owner of a connector until another has taken over, and lets it

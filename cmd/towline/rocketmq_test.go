@@ -33,7 +33,7 @@ func startRocket(t *testing.T, c *rockettest.Cluster, more map[string]string) *r
 	}
 	t.Cleanup(func() { port.Close() })
 	w := &rocketWorker{sandbox: newSandbox(t), addr: fmt.Sprintf("127.0.0.1:%d", port.Port)}
-	conf := map[string]string{"listeners": "http://" + w.addr, "namesrvAddr": c.NameServer}
+	conf := map[string]string{"listeners": "http://" + w.addr, "namesrvAddr": c.NameServer, "rest.advertised.host.name": "127.0.0.1"}
 	for k, v := range more {
 		conf[k] = v
 	}

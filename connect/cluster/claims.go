@@ -180,13 +180,14 @@ func (h *Herder) start(m *model, tasks []Task) {
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
 		rec := m.conns[name]
 		conf, err := h.confs.get(name, rec)
-		opens := map[int]worker.OpenLog{}
+		grants := map[int]worker.Grant{}
 		for _, t := range byName[name] {
-			opens[t.Task] = h.open(conf, t, m.claims[t].Epoch)
+			c := m.claims[t]
+			grants[t.Task] = worker.Grant{Open: h.open(conf, t, c.Epoch), Generation: c.Generation, Epoch: c.Epoch}
 		}
 		h.mu.Lock()
 		if err == nil {
-			err = h.opts.Runner.Take(conf, rec.Target, opens)
+			err = h.opts.Runner.Take(conf, rec.Target, grants)
 		}
 		for _, t := range byName[name] {
 			r := &running{claim: m.claims[t], restart: rec.Restarts[t.Task], target: rec.Target}

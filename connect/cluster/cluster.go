@@ -44,7 +44,7 @@ type Log interface {
 // Runner runs tasks; a *worker.Worker does.
 type Runner interface {
 	Count(c *config.Connector) (int, error)
-	Take(c *config.Connector, target worker.Target, tasks map[int]worker.OpenLog) error
+	Take(c *config.Connector, target worker.Target, tasks map[int]worker.Grant) error
 	Drop(name string, task int) (left <-chan struct{}, now func())
 	Aim(name string, target worker.Target)
 	Tasks(name string) []worker.TaskStatus

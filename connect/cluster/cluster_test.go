@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -187,6 +188,32 @@ func playDrama(t *testing.T, seed uint64) {
 			t.Errorf("%v moves though nothing has happened", task)
 		}
 	}
+	t.Logf("targets have refused %d older owners", d.refused)
+}
+
+// TestNamesakesAreRefused: the second of two that run by one name ends, and the
+// first goes on.
+func TestNamesakesAreRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &drama{world: newWorld(t, 1), all: map[string]*process{}}
+		d.begin("w0:1", "")
+		defer d.end()
+		time.Sleep(5 * time.Second)
+		first := d.model().members["w0:1"]
+		second, run := d.prepare("w0:1", "")
+		defer close(second.done)
+		begun := time.Now()
+		if err := run(); !errors.Is(err, errNamesake) {
+			t.Errorf("the second ends with %v", err)
+		}
+		if took := time.Since(begun); took > DefaultSession {
+			t.Errorf("it is refused only after %s", took)
+		}
+		time.Sleep(5 * time.Second)
+		if now := d.model().members["w0:1"]; now.Incarnation != first.Incarnation || now.Beat <= first.Beat {
+			t.Errorf("the first was %+v and is %+v", first, now)
+		}
+	})
 }
 
 // end ends all processes.

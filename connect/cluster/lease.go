@@ -17,6 +17,9 @@ var errExpelled = fmt.Errorf("this worker is not a member of the cluster any mor
 // errLapsed: the lease may have ended. It may be had again.
 var errLapsed = errors.New("the worker could not renew its lease in time; what it runs waits until it can")
 
+// errNamesake: another process renews the lease of this worker's name.
+var errNamesake = errors.New("another worker that runs is known by this name: give each its own rest.advertised.host.name or rest.advertised.port")
+
 // lease is this worker's: until when others surely let it be, by its own clock.
 type lease struct {
 	mu     sync.Mutex
@@ -109,13 +112,14 @@ func (h *Herder) entry(beat int64) offsets.Entry {
 }
 
 // join makes this worker a member. What it had before, as a process that is no
-// more, is its again.
+// more, is its again. It waits for that process's lease to end, unless somebody
+// goes on renewing it.
 func (h *Herder) join(ctx context.Context) error {
-	warned := false
+	var other member // as it was when it was seen first
 	h.mu.Lock()
 	h.incarnations++
 	h.mu.Unlock()
-	for begun := time.Now(); ; {
+	for {
 		m, err := h.current()
 		if err != nil {
 			return err
@@ -126,9 +130,12 @@ func (h *Herder) join(ctx context.Context) error {
 		h.mu.Unlock()
 		old, ok := m.members[h.opts.WorkerID]
 		if ok && silent < 0 && old.Incarnation != h.incarnation() { // else the answer to the last attempt got lost
-			if !warned && time.Since(begun) > 2*h.opts.Session {
-				warned = true
-				h.opts.Logger.Error("another worker is known by the name of this one; give each its own rest.advertised.host.name and rest.advertised.port", "worker", h.opts.WorkerID)
+			if other.Incarnation != old.Incarnation {
+				other = old
+			}
+			// The last renewal of one that was killed may come late, but no second.
+			if !old.Leaving && old.Beat > other.Beat+1 {
+				return fmt.Errorf("cluster: worker %s: %w", h.opts.WorkerID, errNamesake)
 			}
 			if err := pause(ctx, h.opts.Heartbeat/2); err != nil {
 				return err

@@ -33,16 +33,18 @@ type world struct {
 	changed chan struct{}
 	away    bool // the broker: nobody gets an answer
 
-	acts  map[Task]int   // what has been done as a task, by who had the right to
-	moves map[Task]int   // how often a claim went to another worker
-	owner map[Task]claim // last one
-	begun []*process
-	over  chan struct{} // closed at the end: what hangs returns
+	acts    map[Task]int          // what has been done as a task, by who had the right to
+	moves   map[Task]int          // how often a claim went to another worker
+	owner   map[Task]claim        // last one
+	entered map[Task]worker.Grant // by whom a target was opened last
+	refused int                   // who came to a target after a later owner
+	begun   []*process
+	over    chan struct{} // closed at the end: what hangs returns
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
 	return &world{t: t, r: rand.New(rand.NewPCG(seed, 1)), place: 100, entries: map[string]offsets.Position{}, changed: make(chan struct{}),
-		acts: map[Task]int{}, moves: map[Task]int{}, owner: map[Task]claim{}, over: make(chan struct{})}
+		acts: map[Task]int{}, moves: map[Task]int{}, owner: map[Task]claim{}, entered: map[Task]worker.Grant{}, over: make(chan struct{})}
 }
 
 func (w *world) chance(n int) int {
@@ -302,10 +304,10 @@ func (p *process) Session(_ context.Context, c rocketlog.Claim) (connect.Log, er
 
 func (p *process) Count(c *config.Connector) (int, error) { return int(c.Config.Int("tasks.max")), nil }
 
-func (p *process) Take(c *config.Connector, _ worker.Target, tasks map[int]worker.OpenLog) error {
+func (p *process) Take(c *config.Connector, _ worker.Target, tasks map[int]worker.Grant) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i, open := range tasks {
+	for i, grant := range tasks {
 		t := Task{Connector: c.Name, Task: i}
 		if p.tasks[t] != nil {
 			p.w.t.Errorf("%s starts %v twice", p.id, t)
@@ -314,19 +316,29 @@ func (p *process) Take(c *config.Connector, _ worker.Target, tasks map[int]worke
 		aborted := make(chan struct{})
 		task := &simTask{cancel: cancel, left: make(chan struct{}), abort: sync.OnceFunc(func() { close(aborted) })}
 		p.tasks[t] = task
-		go p.run(ctx, t, task, open, aborted)
+		go p.run(ctx, t, task, grant, aborted)
 	}
 	return nil
 }
 
 // run acts as a task, and drains for a while when it is to end.
-func (p *process) run(ctx context.Context, t Task, task *simTask, open worker.OpenLog, aborted <-chan struct{}) {
+func (p *process) run(ctx context.Context, t Task, task *simTask, grant worker.Grant, aborted <-chan struct{}) {
 	defer close(task.left)
-	log, err := open(ctx)
+	log, err := grant.Open(ctx)
 	if err != nil {
 		return
 	}
 	c := log.(*session).c
+	if !p.enter(t, c, grant) {
+		return
+	}
+	go func() { // another connection that it opens comes late, whatever becomes of the process
+		select {
+		case <-time.After(time.Duration(p.w.chance(60000)) * time.Millisecond):
+			p.enter(t, c, grant)
+		case <-p.w.over:
+		}
+	}()
 	var drained <-chan time.Time
 	for {
 		if p.running() != nil {
@@ -348,6 +360,23 @@ func (p *process) run(ctx context.Context, t Task, task *simTask, open worker.Op
 	}
 }
 
+// enter opens a target as a task, which refuses it only if another has the claim.
+func (p *process) enter(t Task, c rocketlog.Claim, g worker.Grant) bool {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	last := p.w.entered[t]
+	older := g.Generation < last.Generation || g.Epoch < last.Epoch
+	if !older {
+		p.w.entered[t] = g
+	} else if p.w.refused++; c.Holds(simView{p.w.place, p.w.entries}) == nil {
+		p.w.t.Errorf("%s holds %v with generation %d and epoch %d, and a target has seen %d and %d", p.id, t, g.Generation, g.Epoch, last.Generation, last.Epoch)
+	}
+	if g.Generation <= 0 || g.Epoch < g.Generation {
+		p.w.t.Errorf("%s runs %v by generation %d and epoch %d", p.id, t, g.Generation, g.Epoch)
+	}
+	return !older
+}
+
 // act does something as a task: it is right only if nobody else has the claim.
 func (p *process) act(t Task, c rocketlog.Claim) {
 	p.w.mu.Lock()
@@ -365,6 +394,9 @@ func (p *process) act(t Task, c rocketlog.Claim) {
 	if err := c.Holds(simView{p.w.place, p.w.entries}); err != nil {
 		p.w.t.Errorf("%s acts as %v, by its clock, and its claim does not hold: %v", p.id, t, err)
 		return
+	}
+	if g := p.w.entered[t]; g.Epoch != p.w.owner[t].Epoch {
+		p.w.t.Errorf("%s acts as %v, and the target was entered with epoch %d and not %d", p.id, t, g.Epoch, p.w.owner[t].Epoch)
 	}
 	p.w.acts[t]++
 }
@@ -398,7 +430,19 @@ func (p *process) Tasks(name string) (list []worker.TaskStatus) {
 
 // begin starts a process. Its name may be that of one that was killed.
 func (w *world) begin(id, strategy string) *process {
-	p := &process{w: w, id: id, resumed: make(chan struct{}), told: make(chan struct{}), tasks: map[Task]*simTask{}, done: make(chan struct{})}
+	p, run := w.prepare(id, strategy)
+	go func() {
+		defer close(p.done)
+		if err := run(); err != nil && !errors.Is(err, errOver) {
+			w.t.Errorf("%s ends: %v", id, err)
+		}
+	}()
+	return p
+}
+
+// prepare returns a process that is not a member yet, and what makes it one.
+func (w *world) prepare(id, strategy string) (p *process, run func() error) {
+	p = &process{w: w, id: id, resumed: make(chan struct{}), told: make(chan struct{}), tasks: map[Task]*simTask{}, done: make(chan struct{})}
 	close(p.resumed)
 	w.mu.Lock()
 	w.begun = append(w.begun, p)
@@ -412,13 +456,7 @@ func (w *world) begin(id, strategy string) *process {
 	go p.follow()
 	ctx, cancel := context.WithCancel(context.Background())
 	p.stop = cancel
-	go func() {
-		defer close(p.done)
-		if err := p.h.Run(ctx); err != nil && !errors.Is(err, errOver) {
-			w.t.Errorf("%s ends: %v", id, err)
-		}
-	}()
-	return p
+	return p, func() error { return p.h.Run(ctx) }
 }
 
 func simRegistry() *config.Registry {

@@ -16,6 +16,13 @@ import (
 // claim of that task.
 type OpenLog func(ctx context.Context) (connect.Log, error)
 
+// Grant is a task that a worker was given: how its log is opened, and what a
+// target may tell an older holder of it by (connect.Env).
+type Grant struct {
+	Open              OpenLog
+	Generation, Epoch int64
+}
+
 // Count returns how many tasks a connector has.
 func (w *Worker) Count(c *config.Connector) (int, error) {
 	tasks, err := w.plan(c, TargetStopped)
@@ -24,7 +31,7 @@ func (w *Worker) Count(c *config.Connector) (int, error) {
 
 // Take starts some tasks of a connector, by their numbers; others of it run
 // elsewhere. One that was here before must have left, see Drop.
-func (w *Worker) Take(c *config.Connector, target Target, tasks map[int]OpenLog) error {
+func (w *Worker) Take(c *config.Connector, target Target, tasks map[int]Grant) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	all, err := w.plan(c, target)
@@ -34,14 +41,14 @@ func (w *Worker) Take(c *config.Connector, target Target, tasks map[int]OpenLog)
 	now := w.named(c.Name)
 	var fresh []*supervisor
 	for _, s := range all {
-		open, ok := tasks[s.id.task]
+		grant, ok := tasks[s.id.task]
 		if !ok {
 			continue
 		}
 		if slices.ContainsFunc(now, func(o *supervisor) bool { return o.id == s.id }) {
 			return fmt.Errorf("worker: task %s is here already", s.id)
 		}
-		s.open = open
+		s.grant = grant
 		now, fresh = append(now, s), append(fresh, s)
 	}
 	slices.SortFunc(now, func(a, b *supervisor) int { return a.id.task - b.id.task })

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -119,11 +120,11 @@ func TestTasksAreTakenOneByOne(t *testing.T) {
 			t.Fatalf("the connector has %d tasks, %v", n, err)
 		}
 		take := func(tasks ...int) error {
-			opens := map[int]OpenLog{}
+			grants := map[int]Grant{}
 			for _, i := range tasks {
-				opens[i] = open
+				grants[i] = Grant{Open: open}
 			}
-			return w.Take(conn, TargetRunning, opens)
+			return w.Take(conn, TargetRunning, grants)
 		}
 		want := func(text string) {
 			t.Helper()
@@ -166,11 +167,11 @@ func TestNothingIsFinishedWhenTheClaimIsLost(t *testing.T) {
 		on := &whoRuns{now: map[int]int{}}
 		w, conn, log, end := claims(t, on)
 		defer end()
-		opens := map[int]OpenLog{}
+		grants := map[int]Grant{}
 		for i := range 2 {
-			opens[i] = func(context.Context) (connect.Log, error) { return &stuckLog{log, true}, nil }
+			grants[i] = Grant{Open: func(context.Context) (connect.Log, error) { return &stuckLog{log, true}, nil }}
 		}
-		if err := w.Take(conn, TargetRunning, opens); err != nil {
+		if err := w.Take(conn, TargetRunning, grants); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(5 * time.Second) // appending has begun
@@ -190,6 +191,85 @@ func TestNothingIsFinishedWhenTheClaimIsLost(t *testing.T) {
 	})
 }
 
+// guarded is a sink whose target refuses who comes after a newer one.
+type guarded struct {
+	env    connect.Env
+	target *guard
+}
+
+// guard is what a target knows of who opens it.
+type guard struct {
+	mu                sync.Mutex
+	generation, epoch int64
+	opened            []string
+}
+
+func (s *guarded) Open(context.Context) ([]offsets.Entry, error) {
+	g := s.target
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if s.env.Generation < g.generation || s.env.Epoch < g.epoch {
+		return nil, fmt.Errorf("the target has seen generation %d and epoch %d: %w", g.generation, g.epoch, connect.ErrFenced)
+	}
+	g.generation, g.epoch = s.env.Generation, s.env.Epoch
+	g.opened = append(g.opened, fmt.Sprintf("%d:%d", s.env.Generation, s.env.Epoch))
+	return nil, nil
+}
+func (s *guarded) Write(context.Context, *connect.Batch) error { return nil }
+func (s *guarded) Close() error                                { return nil }
+
+// TestTargetsRefuseOlderHolders: one that was given a task earlier comes to the
+// target later. Who has it stays, and who is given it next comes in.
+func TestTargetsRefuseOlderHolders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &guard{}
+		reg := &config.Registry{Converters: []connect.Plugin{frame.Plugin()}, Connectors: []connect.Plugin{{Name: "guarded",
+			Sink: func(_ connect.Config, env connect.Env) (connect.Sink, error) { return &guarded{env, g}, nil }}}}
+		conn, err := config.Build(reg, &config.File{Name: "c", Config: map[string]string{"connector.class": "guarded", "topics": "t"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		log := memlog.New()
+		defer log.Close()
+		hold := func(generation, epoch int64) (w *Worker, end func()) {
+			w = New(slog.New(slog.DiscardHandler), NewMetrics(prometheus.NewRegistry()))
+			w.Use(log)
+			ctx, cancel := context.WithCancel(context.Background())
+			var wg sync.WaitGroup
+			wg.Go(func() { _ = w.Stay(ctx) }) // what a task has failed with is in its status
+			synctest.Wait()
+			open := func(context.Context) (connect.Log, error) { return log, nil }
+			if err := w.Take(conn, TargetRunning, map[int]Grant{0: {open, generation, epoch}}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			return w, func() { cancel(); wg.Wait() }
+		}
+		state := func(w *Worker, want State) {
+			t.Helper()
+			got := w.Tasks("c")
+			if len(got) != 1 || got[0].State != want || (want != StateRunning) != strings.Contains(got[0].Trace, "the target has seen generation 5 and epoch 60") {
+				t.Errorf("the tasks are %+v, want one that is %s", got, want)
+			}
+		}
+		first, end := hold(5, 60)
+		defer end()
+		for _, older := range [][2]int64{{5, 59}, {4, 70}} {
+			w, end := hold(older[0], older[1])
+			state(w, StateRestarting)
+			state(first, StateRunning)
+			end()
+		}
+		next, end := hold(6, 71)
+		defer end()
+		state(next, StateRunning)
+		if want := []string{"5:60", "6:71"}; !slices.Equal(g.opened, want) {
+			t.Errorf("the target was opened by %v, want %v", g.opened, want)
+		}
+	})
+}
+
 // TestFencedTasksLookAgain: at a target somebody may come late, and go.
 func TestFencedTasksLookAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -197,12 +277,12 @@ func TestFencedTasksLookAgain(t *testing.T) {
 		w, conn, log, end := claims(t, on)
 		defer end()
 		attempts := 0
-		err := w.Take(conn, TargetRunning, map[int]OpenLog{1: func(context.Context) (connect.Log, error) {
+		err := w.Take(conn, TargetRunning, map[int]Grant{1: {Open: func(context.Context) (connect.Log, error) {
 			if attempts++; attempts < 4 {
 				return nil, errors.Join(errors.New("the target says"), connect.ErrFenced)
 			}
 			return log, nil
-		}})
+		}}})
 		if err != nil {
 			t.Fatal(err)
 		}

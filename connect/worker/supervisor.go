@@ -47,8 +47,8 @@ type supervisor struct {
 	shares *shares // of a sink: which partitions are its
 	behind behind  // of a sink
 
-	// open opens the log of an attempt; nil: the worker's, as it is.
-	open OpenLog
+	// grant is what it runs by; without one the log is the worker's, as it is.
+	grant Grant
 	// aborted is closed by abort: nothing is to be finished any more.
 	aborted chan struct{}
 	abort   func()
@@ -241,9 +241,9 @@ func (s *supervisor) run(ctx context.Context) {
 // attempt makes the task's parts and runs it once.
 func (s *supervisor) attempt(ctx context.Context, attempts int) error {
 	log := s.worker.Log()
-	if s.open != nil {
+	if s.grant.Open != nil {
 		var err error
-		if log, err = s.open(ctx); err != nil {
+		if log, err = s.grant.Open(ctx); err != nil {
 			return err
 		}
 	}
@@ -347,6 +347,7 @@ func (s *supervisor) deadLetters(env connect.Env, log connect.Log) (*deadLetters
 func (s *supervisor) env(lane, lanes int) connect.Env {
 	return connect.Env{
 		Connector: s.id.connector, Task: s.id.task, Tasks: s.shares.tasks, Lane: lane, Lanes: lanes, Logger: s.logger,
+		Generation: s.grant.Generation, Epoch: s.grant.Epoch,
 		Report:   s.report,
 		Gauge:    func(name string, v float64, labels ...string) { s.worker.metrics.gauge(s.id, name, v, labels...) },
 		Drop:     s.meter.drop,
@@ -405,7 +406,7 @@ func backoff(attempt int, longest time.Duration) time.Duration {
 // at a target finds, when it opens its log anew, whether it has it still: one
 // that had it before may have come late and gone.
 func (s *supervisor) isPermanent(err error) bool {
-	if s.open != nil && errors.Is(err, connect.ErrFenced) {
+	if s.grant.Open != nil && errors.Is(err, connect.ErrFenced) {
 		return false
 	}
 	return isPermanent(err)

@@ -76,8 +76,8 @@ func (l *ledger) enter(ctx context.Context, tx *sql.Tx) error {
 	case l.generation == 0 || l.generation == generation:
 		return nil
 	case l.generation < generation:
-		return fmt.Errorf("task %d has generation %d of the configuration of connector %q, and one with generation %d has written to the target: %w",
-			l.task, l.generation, l.connector, generation, connect.ErrFenced)
+		return fmt.Errorf("task %d has generation %d of the configuration of connector %q, and one with generation %d has written to the target: %w; %s",
+			l.task, l.generation, l.connector, generation, connect.ErrFenced, l.anew())
 	}
 	if _, err := tx.ExecContext(ctx, "UPDATE "+l.table+" SET epoch = ? WHERE "+l.where()+own, l.generation); err != nil {
 		return err
@@ -103,9 +103,17 @@ func (l *ledger) claim(ctx context.Context, tx *sql.Tx) error {
 		return err
 	}
 	if l.grant > 0 && holder > l.grant {
-		return fmt.Errorf("task %d of connector %q was given out with epoch %d, and again with epoch %d: %w", l.task, l.connector, l.grant, holder, connect.ErrFenced)
+		return fmt.Errorf("task %d of connector %q was given out with epoch %d, and again with epoch %d: %w; %s",
+			l.task, l.connector, l.grant, holder, connect.ErrFenced, l.anew())
 	}
 	return nil
+}
+
+// anew says what to do if generations and epochs do not rise any more, since what
+// counts them has been made anew. It fences whoever may still hold a claim.
+func (l *ledger) anew() string {
+	return "this ends by itself where a newer task runs; only if the workers' state was lost, and the topics are those of before: UPDATE " + l.table +
+		" SET epoch = IF(task < 0, 0, epoch + 1), `offset` = -1 WHERE " + l.where() + " AND topic = '' AND `partition` = -1; with new topics give the connector a new name"
 }
 
 // where selects the rows of the connector, whereClaims all its claims, whereClaim

@@ -185,6 +185,23 @@ func TestOlderConfigurationsAndTasksAreFenced(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, srv, "SELECT id, s FROM "+db+".p ORDER BY id", "1,old 3,young 5,next")
+
+	// The workers' state is made anew: its numbers begin at 1.
+	anew := connect.Env{Task: 0, Generation: 1, Epoch: 2}
+	_, err = taskSink(t, srv.DSN(db), anew).openAndClose(t)
+	fenced("a task of a state that was made anew", err)
+	_, mend, _ := strings.Cut(err.Error(), "those of before: ")
+	mend, _, _ = strings.Cut(mend, ";")
+	srv.Exec(t, mend)
+	first := taskSink(t, srv.DSN(db), anew)
+	open(t, first)
+	fenced("a commit of who held the task before", next.Write(t.Context(), part(0, 2, insert(p, 6, "late"))))
+	if err := first.Write(t.Context(), part(0, 2, insert(p, 7, "anew"))); err != nil {
+		t.Fatal(err)
+	}
+	_, err = taskSink(t, srv.DSN(db), connect.Env{Task: 0, Generation: 1, Epoch: 1}).openAndClose(t)
+	fenced("an older holder of the new state", err)
+	expect(t, srv, "SELECT id, s FROM "+db+".p ORDER BY id", "1,old 3,young 5,next 7,anew")
 }
 
 // Tasks that meet the same new tables, and new columns of them, at the same time.
