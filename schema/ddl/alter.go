@@ -153,10 +153,15 @@ func (p *parser) alterDrop(a *alterSpec) {
 		a.dropKeys = append(a.dropKeys, "PRIMARY")
 	case p.acceptAny("INDEX", "KEY") != "":
 		p.dropped(a, &a.dropKeys, p.name)
-	case p.accept("FOREIGN", "KEY"), p.accept("CHECK"):
+	case p.accept("FOREIGN", "KEY"):
+		a.dropForeign = true
+		p.maria("IF", "EXISTS")
+		p.name()
+	case p.accept("CHECK"):
 		p.maria("IF", "EXISTS")
 		p.name()
 	case p.accept("CONSTRAINT"):
+		a.dropForeign = true
 		// A constraint may be an index under this name.
 		p.dropped(a, &a.dropConstraints, p.name)
 	default:

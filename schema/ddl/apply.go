@@ -274,7 +274,12 @@ func (st *Statement) createDef(m Model, n Name) (*Def, error) {
 		if src == nil {
 			return nil, fmt.Errorf("ddl: table %s is made like %s: %w", n, c.like, ErrUnknownTable)
 		}
-		return rebuild(src, n, slices.Clone(src.Table.Columns), cloneIndexes(src.Indexes))
+		b := builder{ctx: &st.ctx, indexes: cloneIndexes(src.Indexes)}
+		if !st.ctx.MariaDB {
+			b.free = len(b.indexes) // foreign keys are not copied
+		}
+		b.dropRedundant()
+		return rebuild(src, n, slices.Clone(src.Table.Columns), b.indexes)
 	}
 	if c.query {
 		return nil, fmt.Errorf("ddl: table %s: %w", n, ErrQuery)

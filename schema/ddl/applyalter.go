@@ -64,6 +64,9 @@ func (st *Statement) alterDef(prev *Def) (*Def, *alteration, error) {
 	a.oldColumns()
 	a.newColumns()
 	a.oldIndexes()
+	if a.spec.dropForeign && !st.ctx.MariaDB {
+		a.free = len(a.indexes)
+	}
 	a.addKeys(a.spec.elements.keys)
 	a.checkNames()
 	if a.err != nil {

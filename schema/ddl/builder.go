@@ -17,7 +17,10 @@ type builder struct {
 	convert bool    // CONVERT TO: all text takes the default
 	cols    []schema.Column
 	indexes []Index
-	err     error
+	// free is how many of the indexes, of the first ones, no foreign key needs
+	// any more. The server takes a FULLTEXT index for one that does their work.
+	free int
+	err  error
 }
 
 func (b *builder) fail(format string, args ...any) {
@@ -305,15 +308,15 @@ func (b *builder) dropRedundant() {
 			if gone[j] || !x.Implicit && !y.Implicit {
 				continue
 			}
-			if x.Implicit && (!y.Implicit || len(x.Parts) < len(y.Parts)) && covers(y, x) {
+			if x.Implicit && (!y.Implicit || len(x.Parts) < len(y.Parts)) && covers(y, x, i < b.free) {
 				gone[i] = true
 				break
 			}
-			if y.Implicit && covers(x, y) {
+			if y.Implicit && covers(x, y, j < b.free) {
 				gone[j] = true
 				break
 			}
-			if x.Implicit && y.Implicit && covers(y, x) {
+			if x.Implicit && y.Implicit && covers(y, x, i < b.free) {
 				gone[i] = true
 				break
 			}
@@ -329,9 +332,9 @@ func (b *builder) dropRedundant() {
 }
 
 // covers reports whether index y begins with the parts of x and finds rows by
-// them.
-func covers(y, x *Index) bool {
-	if y.Special || len(x.Parts) > len(y.Parts) {
+// them, which a special one does not.
+func covers(y, x *Index, special bool) bool {
+	if y.Special && !special || len(x.Parts) > len(y.Parts) {
 		return false
 	}
 	for i := range x.Parts {

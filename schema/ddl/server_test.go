@@ -304,6 +304,30 @@ func TestElementsThatAreCutShort(t *testing.T) {
 	}
 }
 
+// The index that a server made for a foreign key goes when the key does, if a
+// FULLTEXT index has its columns: in a copy of the table and in the table itself.
+func TestIndexesWithoutTheirForeignKeys(t *testing.T) {
+	conn := server(t)
+	dropDatabases(conn)
+	t.Cleanup(func() { dropDatabases(conn) })
+	f := &follower{conn: conn, m: newModel()}
+	f.ctx.CanEncode, f.ctx.Database, f.ctx.ServerCollation = canEncode, "ddl_one", "utf8mb4_0900_ai_ci"
+	for _, text := range []string{
+		"CREATE DATABASE ddl_one CHARACTER SET utf8mb4", "CREATE TABLE ddl_one.p (a VARCHAR(9) UNIQUE)",
+		"CREATE TABLE ddl_one.t (b VARCHAR(9), c VARCHAR(9), FULLTEXT KEY k (b), CONSTRAINT f FOREIGN KEY (b) REFERENCES ddl_one.p (a), CONSTRAINT g FOREIGN KEY (c) REFERENCES ddl_one.p (a))",
+		"CREATE TABLE ddl_one.u LIKE ddl_one.t", "CREATE INDEX x ON ddl_one.u (c, b)", "ALTER TABLE ddl_one.t RENAME ddl_one.v",
+		"CREATE TABLE ddl_one.w (LIKE ddl_one.v)", "ALTER TABLE ddl_one.v DROP FOREIGN KEY f", "ALTER TABLE ddl_one.v DROP CONSTRAINT g, ADD FULLTEXT (c)",
+		"CREATE TABLE ddl_one.z (b VARCHAR(9), FULLTEXT KEY k (b), CONSTRAINT h FOREIGN KEY (b) REFERENCES ddl_one.p (a))",
+		"ALTER TABLE ddl_one.z DROP CONSTRAINT h", "ALTER TABLE ddl_one.z COMMENT 'x'",
+		"ALTER TABLE ddl_one.z ADD CONSTRAINT h FOREIGN KEY (b) REFERENCES ddl_one.p (a)",
+		"ALTER TABLE ddl_one.z DROP FOREIGN KEY h, ADD FOREIGN KEY (b) REFERENCES ddl_one.p (a)",
+	} {
+		if accepted, diff := f.run(t, text); !accepted || diff != "" {
+			t.Errorf("%s: accepted %t%s", text, accepted, diff)
+		}
+	}
+}
+
 // discard drops a table that the catalog cannot read.
 func (f *follower) discard(t *testing.T, n ddl.Name) {
 	delete(f.m.defs, n)

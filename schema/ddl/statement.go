@@ -138,6 +138,7 @@ type alterSpec struct {
 	dropKeys        []string          // "PRIMARY" for the primary key
 	renameKeys      map[string]string // by the old name in lower case
 	dropConstraints []string
+	dropForeign     bool     // a foreign key, or a constraint that may be one
 	ifExists        bool     // of the table
 	ifThere         []string // what is dropped only if it is there
 	convert         bool     // CONVERT TO CHARACTER SET with the statement's options
