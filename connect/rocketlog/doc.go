@@ -67,6 +67,11 @@
 // others have saved before, which brokers tell late when they are asked for the
 // end; and behind it nothing of earlier writers can count.
 //
+// While a broker compacts it may hide messages from a reader, without a word. So
+// each save says in the property twc what all entries are as of it, a checksum,
+// and who opens a state and has read another reads it again, and gives up with an
+// error after Options.Wait.
+//
 // # Sharing
 //
 // Beside the store's entries the state has those of a Shared, for processes

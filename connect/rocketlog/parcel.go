@@ -15,6 +15,8 @@ type parcel struct {
 	body  []byte
 	part  int
 	parts int
+	// sealed: it gets the queue's seal.
+	sealed bool
 }
 
 // size is about what a parcel takes in a batch.

@@ -37,6 +37,10 @@ type queue struct {
 	// keys are the KEYS of batches as a whole, for topics with compaction.
 	keys string
 
+	// seal appends properties to those of a sealed parcel, as of the place that it
+	// is meant for; nil: there are none.
+	seal func(props []byte) []byte
+
 	// fenced returns an error if what is being appended must not go; nil: it may.
 	fenced func() error
 
@@ -76,7 +80,7 @@ func (q *queue) name() string { return q.topic + "/" + q.q.Broker + "/" + strcon
 func (q *queue) unsure() { q.known, q.written = false, false }
 
 // append writes parcels, in order, and calls landed with the offset of each
-// whose last part is there. The queue is acquired.
+// whose last part is there, at q.place while it is called. The queue is acquired.
 func (q *queue) append(ctx context.Context, list []parcel, landed func(i int, offset int64)) error {
 	if !q.known {
 		if err := q.catchUp(ctx); err != nil {
@@ -170,6 +174,9 @@ func (q *queue) encode(list []parcel) {
 		s := stamp{place: place, offset: offset, writer: q.writer, batch: q.batch, part: p.part, parts: p.parts}
 		props = append(append(props[:0], propStamp...), 1)
 		props = append(append(s.append(props), 2), p.props...)
+		if p.sealed && q.seal != nil {
+			props = q.seal(props)
+		}
 		q.buf = remoting.AppendMessage(q.buf, props, p.front, p.body)
 		place++
 		if s.last() {
@@ -181,11 +188,11 @@ func (q *queue) encode(list []parcel) {
 // advance takes note that parcels are at q.place.
 func (q *queue) advance(list []parcel, landed func(i int, offset int64)) {
 	for i := range list {
-		q.place++
 		if list[i].part == list[i].parts-1 {
 			landed(i, q.offset)
 			q.offset++
 		}
+		q.place++
 	}
 }
 

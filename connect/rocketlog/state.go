@@ -1,6 +1,7 @@
 package rocketlog
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/towline/towline/connect/rocketlog/remoting"
 	"github.com/towline/towline/offsets"
@@ -36,6 +38,10 @@ type state struct {
 	open    map[string]*save // of which the last message has not come
 	dirty   map[string]int64 // where the newest message of a key is that does not count: compaction would keep it
 	shared  *shared          // nil: nobody has asked for it
+	writing *save            // what is being written; nil: nothing
+	sum     checksum         // of entries
+	said    *checksum        // by the newest save that has been read; nil: by none
+	seen    run              // of messages that were read, the newest
 }
 
 // entryAt is an entry and where it stands. A deletion has a nil value.
@@ -67,20 +73,43 @@ const maxEntry = maxBatch - 4096
 // openState opens the state in a queue: it makes sure that nobody's earlier
 // messages can come later, and reads all that there is.
 func openState(ctx context.Context, q *queue) (*state, error) {
-	s := &state{q: q, entries: map[string]entryAt{}, open: map[string]*save{}, dirty: map[string]int64{}}
+	s := &state{q: q}
 	q.visit, q.shared, q.keys = s.see, true, "towline"
 	if err := q.acquire(ctx); err != nil {
 		return nil, err
 	}
 	defer q.release()
-	if err := q.catchUp(ctx); err != nil {
+	if err := s.readWhole(ctx); err != nil {
 		return nil, err
 	}
-	if err := s.fence(ctx); err != nil {
+	if err := s.repair(ctx); err != nil {
 		return nil, err
 	}
-	s.settle()
-	return s, s.repair(ctx)
+	return s, s.fence(ctx) // says what there is, in case the newest save is one that was given up
+}
+
+// readWhole reads all that there is, again if a compaction of the broker has
+// hidden some of it.
+func (s *state) readWhole(ctx context.Context) error {
+	for began := time.Now(); ; {
+		s.entries, s.open, s.dirty = map[string]entryAt{}, map[string]*save{}, map[string]int64{}
+		s.sum, s.said, s.seen = 0, nil, run{}
+		s.q.known, s.q.place, s.q.offset = false, 0, 0
+		if err := s.q.catchUp(ctx); err != nil {
+			return err
+		}
+		if err := s.openFence(ctx); err != nil {
+			return err
+		}
+		s.settle()
+		err := s.whole()
+		if err == nil || time.Since(began) > s.q.c.wait {
+			return err
+		}
+		if err := sleep(ctx, firstPause); err != nil {
+			return err
+		}
+	}
 }
 
 // fence writes a message. Where it lands tells whether others have written,
@@ -89,12 +118,21 @@ func (s *state) fence(ctx context.Context) error {
 	return s.write(ctx, []offsets.Entry{{Key: fenceKey, Pos: offsets.Position(s.q.writer)}})
 }
 
+// openFence is fence before it is known that all has been read.
+func (s *state) openFence(ctx context.Context) error {
+	s.q.seal = nil
+	defer func() { s.q.seal = s.seal }()
+	return s.fence(ctx)
+}
+
 // settle decides about saves whose last message is not there when all has been
 // read: where a later one has its key, compaction took it; else it never came,
-// and what came before it is to be taken back.
+// and what came before it is to be taken back. The later one may be one of them
+// itself, so the newest is decided first.
 func (s *state) settle() {
-	for _, sv := range s.open {
-		if e, ok := s.entries[sv.last]; ok && e.at > sv.list[len(sv.list)-1].at {
+	newest := func(sv *save) int64 { return sv.list[len(sv.list)-1].at }
+	for _, sv := range slices.SortedFunc(maps.Values(s.open), func(a, b *save) int { return cmp.Compare(newest(b), newest(a)) }) {
+		if e, ok := s.entries[sv.last]; ok && e.at > newest(sv) {
 			s.commit(sv)
 			continue
 		}
@@ -131,6 +169,7 @@ func keysOf(key string) string { return base64.RawURLEncoding.EncodeToString([]b
 
 // see takes in a message of the queue.
 func (s *state) see(m *remoting.Message, st stamp) error {
+	s.seen.add(m.Offset)
 	keys, _ := m.Property(propKeys)
 	key, err := base64.RawURLEncoding.DecodeString(string(keys))
 	if err != nil || len(m.Body) == 0 {
@@ -165,6 +204,7 @@ func (s *state) see(m *remoting.Message, st stamp) error {
 	if i == n-1 { // those that are missing were taken by compaction: later ones have their keys
 		s.commit(sv)
 		delete(s.open, id)
+		return s.hear(m)
 	}
 	return nil
 }
@@ -173,6 +213,7 @@ func (s *state) see(m *remoting.Message, st stamp) error {
 func (s *state) commit(sv *save) {
 	for _, e := range sv.list {
 		if was, ok := s.entries[e.key]; !ok || was.at <= e.at {
+			s.sum ^= sumOf(e.key, was.value, ok) ^ sumOf(e.key, e.value, true)
 			s.entries[e.key] = e.entryAt
 		}
 		if at, ok := s.dirty[e.key]; ok && at < e.at {
@@ -215,7 +256,7 @@ func (s *state) writeOnce(ctx context.Context, list []offsets.Entry) (batches in
 		p.parts = 1
 		p.props = remoting.AppendProperty(p.props, propKeys, keysOf(e.Key))
 		p.props = remoting.AppendProperty(p.props, propGroup, fmt.Sprintf("%d.%d.%d.%s", s.saves, i, len(list), last))
-		saved := savedEntry{key: e.Key}
+		saved := savedEntry{e.Key, entryAt{at: notYet}}
 		p.body = []byte{entryDeleted}
 		if e.Pos != nil {
 			p.body = append([]byte{entryValue}, e.Pos...)
@@ -224,6 +265,9 @@ func (s *state) writeOnce(ctx context.Context, list []offsets.Entry) (batches in
 		sv.list = append(sv.list, saved)
 		size += p.size()
 	}
+	s.writing = sv
+	defer func() { s.writing = nil }()
+	parcels[len(parcels)-1].sealed = true
 	if err := s.q.append(ctx, parcels, func(i int, _ int64) { sv.list[i].at = s.q.place }); err != nil {
 		return 0, err
 	}
