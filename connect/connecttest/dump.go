@@ -36,7 +36,7 @@ var flagNames = []struct {
 	flag connect.Flags
 	name string
 }{{connect.TxEnd, "txend"}, {connect.KeyMoved, "keymoved"}, {connect.Unwrapped, "unwrapped"}, {connect.Reread, "reread"}, {connect.Exact, "exact"},
-	{connect.Dropped, "dropped"}, {connect.Unsettled, "unsettled"}, {connect.GivenUp, "givenup"}}
+	{connect.Dropped, "dropped"}, {connect.Unsettled, "unsettled"}, {connect.GivenUp, "givenup"}, {connect.Again, "again"}}
 
 func dumpRecord(s *strings.Builder, r *connect.Record) {
 	table := "no table"
@@ -52,7 +52,7 @@ func dumpRecord(s *strings.Builder, r *connect.Record) {
 		}
 	}
 	if rest != 0 {
-		fmt.Fprintf(s, " flags=%#x", uint8(rest))
+		fmt.Fprintf(s, " flags=%#x", uint16(rest))
 	}
 	if o := r.Origin; o != nil {
 		fmt.Fprintf(s, " origin=%d:%d:%s:%d:%d:%s", o.ServerID, o.Thread, o.File, o.Pos, o.Time, o.AppendGTID(nil))

@@ -209,9 +209,9 @@ func (e *encoder) record(r *connect.Record) error {
 // fields writes what there is between head and headers, and returns their bits.
 func (e *encoder) fields(r *connect.Record, tab *table, at int) (head uint16) {
 	buf, l := e.buf, &e.last
-	if r.Flags != 0 {
+	if flags := byte(r.Flags); flags != 0 { // Again is of the moment: it is in no log
 		head |= headFlags
-		buf[at] = byte(r.Flags)
+		buf[at] = flags
 		at++
 	}
 	if tab.index != l.table {

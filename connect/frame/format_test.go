@@ -220,7 +220,7 @@ func TestExtremes(t *testing.T) {
 	}
 	for _, n := range []uint64{0, math.MaxUint64, 1, 1 << 63, 1<<63 - 1, 5, 1 << 56, 1<<56 - 1, 0} {
 		r := add(connect.OpInsert, smallTable)
-		r.Seq, r.Time, r.Row, r.Flags = n, int64(n), int32(n>>1), connect.Flags(n)
+		r.Seq, r.Time, r.Row, r.Flags = n, int64(n), int32(n>>1), connect.Flags(uint8(n))
 		r.Origin = &connect.Origin{ServerID: uint32(n), Thread: uint32(n >> 3), GNO: int64(n), Pos: n, Time: -int64(n), Snapshot: n&1 == 0,
 			Tag: strings.Repeat("t", int(n%7)), File: strings.Repeat("f", int(n%11)), SID: [16]byte{byte(n)}}
 		r.After = schema.Row{schema.MakeInt(int64(n)), schema.MakeTime(int64(n), 5), schema.MakeUint(n),
