@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -17,8 +18,10 @@ import (
 	"github.com/towline/towline/connect/cluster"
 	"github.com/towline/towline/connect/cluster/assign"
 	"github.com/towline/towline/connect/config"
+	"github.com/towline/towline/connect/herder"
 	"github.com/towline/towline/connect/rest"
 	"github.com/towline/towline/connect/rocketlog"
+	"github.com/towline/towline/connect/storelog"
 	"github.com/towline/towline/connect/worker"
 )
 
@@ -80,9 +83,6 @@ func unspecific(host string) bool {
 
 // runCluster runs a worker of many until ctx ends.
 func runCluster(ctx context.Context, f runFlags, files []*config.File, logger *slog.Logger) error {
-	if len(files) > 0 {
-		return usageError{"workers with namesrvAddr share their connectors: make them over REST, or with towline connector create, and not by files of one worker"}
-	}
 	tuneMemory(0)
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -96,6 +96,9 @@ func runCluster(ctx context.Context, f runFlags, files []*config.File, logger *s
 	log, err := rocketlog.Open(ctx, opts)
 	if err != nil {
 		return envError{err}
+	}
+	if err := storelog.Home(ctx, log); err != nil {
+		return errors.Join(err, log.Close())
 	}
 	w.Use(log)
 	f.cluster.Registry, f.cluster.Log, f.cluster.Runner, f.cluster.Logger = plugins, log, w, logger
@@ -120,11 +123,49 @@ func runCluster(ctx context.Context, f runFlags, files []*config.File, logger *s
 	wctx, stopTasks := context.WithCancel(context.WithoutCancel(ctx))
 	tasks := make(chan error, 1)
 	go func() { tasks <- w.Stay(wctx) }()
-	err = h.Run(ctx)
+	fctx, stopMaking := context.WithCancelCause(ctx)
+	made := make(chan struct{})
+	go func() {
+		defer close(made)
+		if err := makeConnectors(fctx, h, files, logger); err != nil {
+			stopMaking(err)
+		}
+	}()
+	err = h.Run(fctx)
+	if cause := context.Cause(fctx); ctx.Err() == nil && cause != nil {
+		err = errors.Join(err, cause)
+	}
+	stopMaking(nil)
+	<-made
 	stopTasks()
 	<-tasks // what a task of this worker has failed with is in its status
 	logger.Info("towline stopped")
 	return errors.Join(err, log.Close())
+}
+
+// makeConnectors makes the connectors of files, but those that are there: what the
+// workers share wins over the files of one.
+func makeConnectors(ctx context.Context, h herder.Connectors, files []*config.File, logger *slog.Logger) error {
+	for _, f := range files {
+		for {
+			_, err := h.Create(ctx, f.Name, f.Config, worker.TargetRunning)
+			var fault *herder.Error
+			if errors.As(err, &fault) && fault.Kind == herder.Exists {
+				logger.Info("the connector of the file is there already; the file has no say", "connector", f.Name, "file", f.Path)
+			} else if errors.As(err, &fault) && fault.Kind != herder.Conflict {
+				return fmt.Errorf("%s: %w", f.Path, err)
+			} else if err != nil { // not ready, or the broker is away
+				select {
+				case <-time.After(time.Second):
+					continue
+				case <-ctx.Done():
+					return nil
+				}
+			}
+			break
+		}
+	}
+	return nil
 }
 
 var _ cluster.Runner = (*worker.Worker)(nil)

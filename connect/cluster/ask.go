@@ -152,7 +152,9 @@ func (h *Herder) answer(ctx context.Context, id string, a ask) {
 		var lines []string
 		var err error
 		if a.Arrived {
-			err = h.opts.Runner.WaitSource(ctx, a.Connector, a.Task)
+			if err = h.opts.Runner.WaitSource(ctx, a.Connector, a.Task); err == nil {
+				err = h.opts.Log.Shown(ctx) // who asks looks for himself how far sinks are
+			}
 		} else {
 			lines, err = h.opts.Runner.Signal(ctx, a.Connector, a.Signal)
 		}

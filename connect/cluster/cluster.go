@@ -39,6 +39,8 @@ type Log interface {
 	connect.Log
 	Shared(ctx context.Context) (offsets.Shared, error)
 	Session(ctx context.Context, c rocketlog.Claim) (connect.Log, error)
+	// Shown returns once the other workers see what was appended here before.
+	Shown(ctx context.Context) error
 }
 
 // Runner runs tasks; a *worker.Worker does.

@@ -216,6 +216,9 @@ func (p *process) see() {
 	p.told = make(chan struct{})
 }
 
+// Shown implements Log: what is appended is seen at once.
+func (p *process) Shown(context.Context) error { return nil }
+
 func (p *process) Shared(context.Context) (offsets.Shared, error) { return p, nil }
 
 func (p *process) Look(see func(offsets.View)) {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -567,12 +568,34 @@ func (l *Log) Close() error {
 	l.calls.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
 	defer cancel()
+	if err := allShown(ctx, topics); err != nil {
+		l.c.logger.Warn("what was appended last may not be shown to readers yet", "error", err)
+	}
+	return errors.Join(l.lease.release(ctx), l.c.client.Close())
+}
+
+// Shown returns once all readers, those of other processes too, are told of what
+// was appended here before: brokers show messages some time after they took them.
+func (l *Log) Shown(ctx context.Context) error {
+	ctx, done, err := l.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	l.mu.Lock()
+	topics := maps.Clone(l.topics)
+	l.mu.Unlock()
+	return allShown(ctx, topics)
+}
+
+func allShown(ctx context.Context, topics map[string]*topic) error {
+	var errs []error
 	for _, t := range topics {
 		for _, q := range t.partitions {
-			if !q.shown(ctx) {
-				l.c.logger.Warn("what was appended last may not be shown to readers yet", "topic", t.name, "queue", q.name())
+			if err := q.shown(ctx); err != nil {
+				errs = append(errs, fmt.Errorf("rocketlog: end of %s: %w", q.name(), err))
 			}
 		}
 	}
-	return errors.Join(l.lease.release(ctx), l.c.client.Close())
+	return errors.Join(errs...)
 }

@@ -347,10 +347,10 @@ func (q *queue) pull(ctx context.Context, place int64, wait time.Duration) (res 
 	return res, err
 }
 
-// shown waits until readers get all that we wrote, and reports whether they do.
-func (q *queue) shown(ctx context.Context) bool {
-	if q.acquire(ctx) != nil {
-		return false
+// shown waits until readers get all that we wrote.
+func (q *queue) shown(ctx context.Context) error {
+	if err := q.acquire(ctx); err != nil {
+		return err
 	}
 	defer q.release()
 	for q.written {
@@ -359,12 +359,12 @@ func (q *queue) shown(ctx context.Context) bool {
 			end, err = q.c.client.MaxOffset(ctx, addr, q.topic, q.q.ID)
 			return err
 		})
-		if err == nil && end >= q.place {
-			return true
+		if err != nil || end >= q.place {
+			return err
 		}
-		if err != nil || sleep(ctx, firstPause) != nil {
-			return false
+		if err := sleep(ctx, firstPause); err != nil {
+			return err
 		}
 	}
-	return true
+	return nil
 }
