@@ -258,6 +258,45 @@ func TestSchemaChanges(t *testing.T) {
 		`RENAME TAB: DROP "db"."t" ALTER "db"."u" utf8mb4` + columns, `DROP TABLE: DROP "db"."u"`, `CREATE IND: ALTER "db"."old" utf8mb4` + old})
 }
 
+// A table that is renamed is gone under its old name and changed under its new
+// one; what a swap leaves under each name is changed, in the order of the
+// statement, and the name on the way is not told of.
+func TestSchemaChangesOfRenames(t *testing.T) {
+	r := newRig(t, mysqltest.Shared(t))
+	r.exec(t, "CREATE TABLE a (x INT PRIMARY KEY); CREATE TABLE b (y INT PRIMARY KEY)")
+	r.values[optSchemas] = "true"
+	s := r.open(t, nil, nil)
+	r.exec(t, "RENAME TABLE a TO t, b TO a, t TO b; RENAME TABLE a TO c; ALTER TABLE c RENAME TO d, ADD z INT; RENAME TABLE b TO old, d TO b")
+	var got []string
+	for i, b := 0, collect(t, r, s); i < len(b.Records); i++ {
+		kind, _, value, ok := b.Records[i].Message()
+		if !ok || kind != connect.KindSchemaChange {
+			continue
+		}
+		var m schemaChange
+		if err := json.Unmarshal(value, &m); err != nil {
+			t.Fatal(err)
+		}
+		text := m.DDL + ":"
+		for _, c := range m.TableChanges {
+			text += " " + c.Type + " " + strings.ReplaceAll(c.ID, r.db, "db")
+			if c.Table == nil {
+				continue
+			}
+			for _, col := range c.Table.Columns {
+				text += " " + col.Name
+			}
+		}
+		got = append(got, text)
+	}
+	diff(t, got, []string{
+		`RENAME TABLE a TO t, b TO a, t TO b: ALTER "db"."a" y ALTER "db"."b" x`,
+		`RENAME TABLE a TO c: DROP "db"."a" ALTER "db"."c" y`,
+		`ALTER TABLE c RENAME TO d, ADD z INT: ALTER "db"."d" y z DROP "db"."c"`,
+		`RENAME TABLE b TO old, d TO b: ALTER "db"."b" y z ALTER "db"."old" x DROP "db"."d"`,
+	})
+}
+
 func TestQueries(t *testing.T) {
 	r := newRig(t, mysqltest.Start(t, mysqltest.Flags("--binlog-rows-query-log-events=ON")))
 	r.exec(t, "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20))")
