@@ -71,7 +71,8 @@ func (s *settings) openDB() (*sql.DB, error) {
 	c := driver.NewConfig()
 	c.User, c.Passwd, c.Net, c.Addr = s.user, s.password, "tcp", s.addr()
 	c.Timeout, c.ReadTimeout, c.WriteTimeout = s.timeout, 2*time.Minute, s.timeout
-	c.Logger = silent{}
+	h := &heard{}
+	c.Logger = h
 	var err error
 	if c.TLS, err = s.tls(); err != nil {
 		return nil, err
@@ -81,7 +82,7 @@ func (s *settings) openDB() (*sql.DB, error) {
 	if err != nil {
 		return nil, connect.Permanent(fmt.Errorf("connect to %s: %w", s.addr(), err))
 	}
-	db := sql.OpenDB(timed{connector, s.timeout})
+	db := sql.OpenDB(timed{connector, s.timeout, h})
 	db.SetMaxOpenConns(4)
 	db.SetMaxIdleConns(1)
 	db.SetConnMaxIdleTime(30 * time.Second)
@@ -94,6 +95,7 @@ func (s *settings) openDB() (*sql.DB, error) {
 type timed struct {
 	sqldriver.Connector
 	timeout time.Duration
+	heard   *heard
 }
 
 // Connect implements sqldriver.Connector.
@@ -104,13 +106,8 @@ func (t timed) Connect(ctx context.Context) (sqldriver.Conn, error) {
 	if err != nil && within.Err() != nil && ctx.Err() == nil {
 		return nil, fmt.Errorf("no login within %s (%s): %w", t.timeout, optTimeout, within.Err())
 	}
-	return conn, err
+	return conn, t.heard.name(err)
 }
-
-// silent is a logger for the driver, whose errors are returned anyway.
-type silent struct{}
-
-func (silent) Print(...any) {}
 
 // Dialer returns how to open and log in to further connections to the server
 // of a source, for those who read its rows. Options are passed to the client.
@@ -184,6 +181,9 @@ func (s *settings) handshake(ctx context.Context, config *tls.Config, options []
 	if err != nil && ctx.Err() != nil {
 		return nil, fmt.Errorf("no login within %s (%s): %w", s.timeout, optTimeout, ctx.Err())
 	}
+	if config == nil {
+		err = s.tooLong(err)
+	}
 	return conn, err
 }
 
@@ -213,6 +213,9 @@ const (
 	erLocked         = 3118
 	erExpired        = 1820
 	erSecure         = 3159
+	erNoPlugin       = 1524
+	erDeniedPlain    = 1698
+	erMustChange     = 1862
 )
 
 // code returns the number and words of a server's error, 0 if err is none.
@@ -236,10 +239,16 @@ func (s *settings) explain(deed string, err error) error {
 	say := func(what, do string) error {
 		return fmt.Errorf("%s MySQL at %s: %s; %s: %w", deed, s.addr(), what, do, err)
 	}
+	if what, do := s.pluginFault(err); what != "" {
+		return connect.Permanent(say(what, do))
+	}
 	switch n, words := code(err); n {
 	case 0:
-	case erAccessDenied, erDBAccessDenied, erHostRefused, erLocked, erExpired:
-		return connect.Permanent(say("the server does not let user "+s.user+" in", "check "+optUser+", "+optPassword+" and from which hosts the user may connect"))
+	case erAccessDenied, erDeniedPlain, erDBAccessDenied, erHostRefused:
+		return connect.Permanent(say("the server does not let user "+s.user+" in", "check "+optUser+", "+optPassword+", from which hosts the user may connect, "+
+			"and whether it must encrypt ("+optSSLMode+") or show a certificate ("+optSSLCert+")"))
+	case erLocked, erExpired, erMustChange, erNoPlugin:
+		return connect.Permanent(say(s.refusal(n)))
 	case erNoPrivilege:
 		return connect.Permanent(say("user "+s.user+" lacks a privilege", fmt.Sprintf("GRANT REPLICATION SLAVE, REPLICATION CLIENT, SELECT ON *.* TO '%s'@'%%'", s.user)))
 	case erSecure:

@@ -100,7 +100,7 @@ func isData(err error) bool {
 // isPermanent reports an error that no retry mends: rights, unknown users,
 // statements that the server does not understand.
 func isPermanent(err error) bool {
-	return isCode(err, 1044, 1045, 1142, 1143, 1227, 1370, 1064, 1149, 3118, 3955)
+	return isCode(err, 1044, 1045, 1142, 1143, 1227, 1370, 1064, 1149, 1820, 3118, 3955)
 }
 
 // classify wraps err with the deed and marks what is permanent.

@@ -51,8 +51,7 @@ func newDB(cfg *mysql.Config) (*sql.DB, error) {
 	c.InterpolateParams = true
 	c.MaxAllowedPacket = 1 << 30
 	c.ParseTime = false
-	c.Logger = &mysql.NopLogger{}
-	connector, err := mysql.NewConnector(c)
+	connector, err := newConnector(c)
 	if err != nil {
 		return nil, fmt.Errorf("jdbc: connection.url: %w", err)
 	}

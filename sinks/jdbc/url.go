@@ -52,7 +52,7 @@ func Connector(url, user, password string) (driver.Connector, error) {
 	if cfg.DBName == "" {
 		return nil, errors.New("names no database: write jdbc:mysql://host:port/database")
 	}
-	return mysql.NewConnector(cfg)
+	return newConnector(cfg)
 }
 
 func parseAnyURL(text string) (*mysql.Config, error) {
