@@ -11,15 +11,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-
 	"github.com/towline/towline/connect"
 	"github.com/towline/towline/connect/cluster"
 	"github.com/towline/towline/connect/cluster/assign"
 	"github.com/towline/towline/connect/config"
 	"github.com/towline/towline/connect/herder"
-	"github.com/towline/towline/connect/rest"
 	"github.com/towline/towline/connect/rocketlog"
 	"github.com/towline/towline/connect/storelog"
 	"github.com/towline/towline/connect/worker"
@@ -84,13 +80,7 @@ func unspecific(host string) bool {
 // runCluster runs a worker of many until ctx ends.
 func runCluster(ctx context.Context, f runFlags, files []*config.File, logger *slog.Logger) error {
 	tuneMemory(0)
-	reg := prometheus.NewRegistry()
-	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	w := worker.New(logger, worker.NewMetrics(reg))
-	plugins := registry()
-	if f.queues != "" {
-		plugins.Defaults = map[string]string{queueDefault: f.queues}
-	}
+	reg, w, plugins := parts(&f, logger)
 	opts := *f.rocket
 	opts.Logger = logger
 	log, err := rocketlog.Open(ctx, opts)
@@ -106,8 +96,7 @@ func runCluster(ctx context.Context, f runFlags, files []*config.File, logger *s
 	if err != nil {
 		return errors.Join(err, log.Close())
 	}
-	handler := rest.New(rest.Options{Herder: h, Log: w.Log, Registry: plugins, Metrics: reg, TaskMetrics: w.TaskMetrics(), Logger: logger, Version: version, Commit: commit(),
-		Accounts: f.accounts, Origins: f.origins, NoTopics: f.noTopics, KeepTopics: f.keepTopics})
+	handler := api(&f, h, reg, w, plugins, logger)
 	var address atomic.Pointer[string]
 	address.Store(new(string))
 	stopServing, err := serve(ctx, f, handler, &address, logger)
@@ -147,25 +136,33 @@ func runCluster(ctx context.Context, f runFlags, files []*config.File, logger *s
 // workers share wins over the files of one.
 func makeConnectors(ctx context.Context, h herder.Connectors, files []*config.File, logger *slog.Logger) error {
 	for _, f := range files {
-		for {
-			_, err := h.Create(ctx, f.Name, f.Config, worker.TargetRunning)
-			var fault *herder.Error
-			if errors.As(err, &fault) && fault.Kind == herder.Exists {
-				logger.Info("the connector of the file is there already; the file has no say", "connector", f.Name, "file", f.Path)
-			} else if errors.As(err, &fault) && fault.Kind != herder.Conflict {
-				return fmt.Errorf("%s: %w", f.Path, err)
-			} else if err != nil { // not ready, or the broker is away
-				select {
-				case <-time.After(time.Second):
-					continue
-				case <-ctx.Done():
-					return nil
-				}
-			}
-			break
+		if err := makeConnector(ctx, h, f, logger); err != nil {
+			return fmt.Errorf("%s: %w", f.Path, err)
 		}
 	}
 	return nil
+}
+
+// makeConnector tries until it is known what came of it, or ctx ends.
+func makeConnector(ctx context.Context, h herder.Connectors, f *config.File, logger *slog.Logger) error {
+	for {
+		_, err := h.Create(ctx, f.Name, f.Config, worker.TargetRunning)
+		var fault *herder.Error
+		switch isFault := errors.As(err, &fault); {
+		case err == nil:
+			return nil
+		case isFault && fault.Kind == herder.Exists:
+			logger.Info("the connector of the file is there already; the file has no say", "connector", f.Name, "file", f.Path)
+			return nil
+		case isFault && fault.Kind != herder.Conflict:
+			return err
+		}
+		select {
+		case <-time.After(time.Second): // not ready, or the broker is away
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 var _ cluster.Runner = (*worker.Worker)(nil)

@@ -23,6 +23,7 @@ import (
 	"github.com/towline/towline/connect"
 	"github.com/towline/towline/connect/cluster"
 	"github.com/towline/towline/connect/config"
+	"github.com/towline/towline/connect/herder"
 	"github.com/towline/towline/connect/pebblelog"
 	"github.com/towline/towline/connect/rest"
 	"github.com/towline/towline/connect/rocketlog"
@@ -148,15 +149,9 @@ func runConnectors(ctx context.Context, f runFlags, files []*config.File, logger
 		return runCluster(ctx, f, files, logger)
 	}
 	tuneMemory(len(files))
-	reg := prometheus.NewRegistry()
-	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	w := worker.New(logger, worker.NewMetrics(reg))
+	reg, w, plugins := parts(&f, logger)
 	var address atomic.Pointer[string] // where this process is reached
 	address.Store(new(string))
-	plugins := registry()
-	if f.queues != "" {
-		plugins.Defaults = map[string]string{queueDefault: f.queues}
-	}
 	h := standalone.New(standalone.Options{Registry: plugins, Worker: w, Logger: logger, WorkerID: func() string { return *address.Load() }})
 	openLog := func(ctx context.Context) (log runLog, err error) {
 		if f.rocket != nil {
@@ -178,8 +173,7 @@ func runConnectors(ctx context.Context, f runFlags, files []*config.File, logger
 	if err := h.Load(ctx, files); err != nil {
 		return errors.Join(err, log.Close())
 	}
-	handler := rest.New(rest.Options{Herder: h, Log: w.Log, Registry: plugins, Metrics: reg, TaskMetrics: w.TaskMetrics(), Logger: logger, Version: version, Commit: commit(),
-		Accounts: f.accounts, Origins: f.origins, NoTopics: f.noTopics, KeepTopics: f.keepTopics})
+	handler := api(&f, h, reg, w, plugins, logger)
 	stopServing, err := serve(ctx, f, handler, &address, logger)
 	if err != nil {
 		return errors.Join(err, log.Close())
@@ -199,6 +193,23 @@ func runConnectors(ctx context.Context, f runFlags, files []*config.File, logger
 			return err
 		}
 	}
+}
+
+// parts returns what runs tasks, with its metrics, and the plug-ins that there are.
+func parts(f *runFlags, logger *slog.Logger) (*prometheus.Registry, *worker.Worker, *config.Registry) {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	plugins := registry()
+	if f.queues != "" {
+		plugins.Defaults = map[string]string{queueDefault: f.queues}
+	}
+	return reg, worker.New(logger, worker.NewMetrics(reg)), plugins
+}
+
+// api returns the REST API of a herder whose tasks w runs.
+func api(f *runFlags, h herder.Herder, reg *prometheus.Registry, w *worker.Worker, plugins *config.Registry, logger *slog.Logger) *rest.Handler {
+	return rest.New(rest.Options{Herder: h, Log: w.Log, Registry: plugins, Metrics: reg, TaskMetrics: w.TaskMetrics(), Logger: logger, Version: version, Commit: commit(),
+		Accounts: f.accounts, Origins: f.origins, NoTopics: f.noTopics, KeepTopics: f.keepTopics})
 }
 
 // runLog is a log that may fail by itself.

@@ -80,41 +80,40 @@ func (c *call) letters() error {
 	return c.replyOr(err, page)
 }
 
-// letterID returns the id that the path has.
-func (c *call) letterID() (int64, error) {
-	id, err := strconv.ParseInt(c.r.PathValue("letter"), 10, 64)
+// at returns the place of the dead letter that the path names.
+func (c *call) at() (log connect.Log, topic string, id int64, err error) {
+	id, err = strconv.ParseInt(c.r.PathValue("letter"), 10, 64)
 	if err != nil || id < 0 {
-		return 0, c.noLetter()
+		return nil, "", 0, c.noLetter()
 	}
-	return id, nil
+	log, topic, err = c.deadTopic()
+	return log, topic, id, err
 }
 
 func (c *call) noLetter() error {
 	return herder.Errorf(herder.NotFound, "Connector %s has no dead letter %s", c.name(), c.r.PathValue("letter"))
 }
 
-func (c *call) letter() error {
-	id, err := c.letterID()
-	if err != nil {
-		return err
+// found returns err, in the words of this API where it says that there is no such
+// letter.
+func (c *call) found(err error) error {
+	if errors.Is(err, deadletter.ErrNone) {
+		return c.noLetter()
 	}
-	log, topic, err := c.deadTopic()
+	return err
+}
+
+func (c *call) letter() error {
+	log, topic, id, err := c.at()
 	if err != nil {
 		return err
 	}
 	l, err := deadletter.Get(c.ctx(), log, topic, c.name(), id)
-	if errors.Is(err, deadletter.ErrNone) {
-		err = c.noLetter()
-	}
-	return c.replyOr(err, l)
+	return c.replyOr(c.found(err), l)
 }
 
 func (c *call) dropLetter() error {
-	id, err := c.letterID()
-	if err != nil {
-		return err
-	}
-	log, topic, err := c.deadTopic()
+	log, topic, id, err := c.at()
 	if err != nil {
 		return err
 	}
@@ -124,10 +123,7 @@ func (c *call) dropLetter() error {
 		}
 		return nil
 	})
-	if errors.Is(err, deadletter.ErrNone) {
-		err = c.noLetter()
-	}
-	if err == nil {
+	if err = c.found(err); err == nil {
 		err = deadletter.Resolve(c.ctx(), log, topic, id, deadletter.Dropped)
 	}
 	return c.empty(http.StatusNoContent, err)
@@ -180,20 +176,13 @@ func (c *call) retryLetters() error {
 }
 
 func (c *call) retryLetter() error {
-	id, err := c.letterID()
-	if err != nil {
-		return err
-	}
-	log, topic, err := c.deadTopic()
+	log, topic, id, err := c.at()
 	if err != nil {
 		return err
 	}
 	err = deadletter.Read(c.ctx(), log, topic, c.name(), id, func(*connect.Message, deadletter.Letter) error { return nil })
-	if errors.Is(err, deadletter.ErrNone) {
-		err = c.noLetter()
-	}
 	if err != nil {
-		return err
+		return c.found(err)
 	}
 	list, err := c.h.opts.Herder.Retry(c.ctx(), c.name(), []int64{id}, c.flag("force", false))
 	switch {
