@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -89,16 +90,35 @@ func (c *call) overview() error {
 			return badRequest("wait=%s is not a duration such as 30s", wait)
 		}
 		ctx, cancel := context.WithTimeout(c.ctx(), d)
-		err = c.h.opts.Herder.Wait(ctx)
+		err = c.arrived(ctx)
 		cancel()
 		switch {
 		case errors.Is(err, context.DeadlineExceeded):
 			return &httpError{http.StatusGatewayTimeout, "not all has arrived within " + wait + ": " + err.Error()}
 		case err != nil:
-			return &httpError{http.StatusInternalServerError, err.Error()}
+			return err
 		}
 	}
 	ctx, cancel := context.WithTimeout(c.ctx(), statusTimeout)
 	defer cancel()
 	return c.reply(http.StatusOK, c.h.opts.Herder.Overview(ctx))
+}
+
+// startPoll is how often a worker that starts is asked whether it has.
+const startPoll = 20 * time.Millisecond
+
+// arrived waits until the worker has started, for before it knows of no connector
+// whose changes it could wait for, and then until all that is committed has
+// arrived.
+func (c *call) arrived(ctx context.Context) error {
+	for {
+		if err := c.h.opts.Herder.Health(ctx); !errors.Is(err, herder.ErrStarting) {
+			return c.h.opts.Herder.Wait(ctx)
+		}
+		select {
+		case <-time.After(startPoll):
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", ctx.Err(), herder.ErrStarting)
+		}
+	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/towline/towline/connect"
 	"github.com/towline/towline/connect/config"
 	"github.com/towline/towline/connect/frame"
+	"github.com/towline/towline/connect/herder"
 	"github.com/towline/towline/connect/memlog"
 	"github.com/towline/towline/connect/standalone"
 	"github.com/towline/towline/connect/worker"
@@ -228,6 +229,40 @@ func TestOwnRoutes(t *testing.T) {
 		a := r.ask("GET", c.path, "", "")
 		if a.Code != c.code || !strings.Contains(a.Body.String(), c.want) {
 			t.Errorf("%s: %d %s, want %d with %s", c.path, a.Code, a.Body, c.code, c.want)
+		}
+	}
+}
+
+// starting is a herder that has started when it has been asked a few times.
+type starting struct {
+	herder.Herder
+	left int
+}
+
+func (s *starting) Health(ctx context.Context) error {
+	if s.left--; s.left >= 0 {
+		return herder.ErrStarting
+	}
+	return s.Herder.Health(ctx)
+}
+
+func (s *starting) Wait(ctx context.Context) error {
+	if s.left >= 0 {
+		return herder.ErrStarting
+	}
+	return nil
+}
+
+// Who waits for all to arrive waits for a worker that starts, too.
+func TestWaitBeforeStarted(t *testing.T) {
+	r := newRig(t, quiet())
+	for _, c := range []struct {
+		left, code int
+		wait       string
+	}{{3, 200, "1m"}, {1 << 30, 504, "50ms"}} {
+		r.handler.opts.Herder = &starting{r.herder, c.left}
+		if a := r.ask("GET", "/v1/status?wait="+c.wait, "", ""); a.Code != c.code {
+			t.Errorf("%d: %d %s, want %d", c.left, a.Code, a.Body, c.code)
 		}
 	}
 }
