@@ -16,6 +16,7 @@ import (
 	"github.com/towline/towline/connect/cluster/assign"
 	"github.com/towline/towline/connect/config"
 	"github.com/towline/towline/connect/herder"
+	"github.com/towline/towline/connect/loggers"
 	"github.com/towline/towline/connect/rocketlog"
 	"github.com/towline/towline/connect/worker"
 	"github.com/towline/towline/offsets"
@@ -73,6 +74,8 @@ type Options struct {
 	Session, Heartbeat, Delay time.Duration
 	// Strategy is the name of one of package assign's; "": the default.
 	Strategy string
+	// Levels are those of the loggers of this process.
+	Levels *loggers.Levels
 }
 
 // Herder is a herder.Herder of one of many workers.
@@ -88,6 +91,9 @@ type Herder struct {
 
 	parsing sync.Mutex // of parser; nothing else is locked under it
 	parser  *parser
+
+	levelling sync.Mutex // comes before all others
+	nextLevel int64      // place from which on levels have not been taken yet
 
 	mu           sync.Mutex
 	judge        judge
@@ -190,6 +196,9 @@ func (h *Herder) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
+	if err := h.skipLevels(); err != nil {
+		return err
+	}
 	if err := h.join(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -208,6 +217,7 @@ func (h *Herder) Run(ctx context.Context) error {
 	wg.Go(func() { h.steps(work) })
 	wg.Go(func() { h.tell(work) })
 	wg.Go(func() { h.answers(work) })
+	wg.Go(func() { h.followLevels(work) })
 	select {
 	case err := <-failed:
 		return err

@@ -10,6 +10,7 @@
 //	claim/NAME/TASK          who runs a task: worker, incarnation, epoch, generation
 //	status/NAME/TASK         what the task does, as told by who has the claim of an epoch
 //	ask/ID, answer/ID        signals on their way to who runs a source, and what it says
+//	level/LOGGER             from which level on all workers log what a logger says
 //	cluster/id               the name of this cluster
 //
 // # Never two
@@ -47,7 +48,7 @@
 // # Concurrency
 //
 // Loops: renewals; ending all when the lease lapses; sharing out; telling
-// statuses; answering. Only the second never waits for the broker. Lock order: the
+// statuses; answering; following levels. Only the second never waits for the broker. Lock order: levelling, the
 // state's locks, then mu. Methods may be called from anywhere.
 //
 // # Errors

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/towline/towline/connect/config"
 	"github.com/towline/towline/connect/herder"
@@ -41,6 +42,19 @@ func (h *Herder) Offsets(ctx context.Context, name string) ([]herder.Offset, err
 		return nil, err
 	}
 	return herder.ReadOffsets(ctx, w, c)
+}
+
+// OffsetsAt implements herder.Offsets.
+func (h *Herder) OffsetsAt(ctx context.Context, name string, at time.Time) ([]herder.Offset, error) {
+	_, c, err := h.built(name)
+	if err != nil {
+		return nil, err
+	}
+	w, err := h.opts.Runner.Aside(c, h.opts.Log)
+	if err != nil {
+		return nil, err
+	}
+	return herder.FindOffsets(ctx, w, c, at)
 }
 
 // atRest calls f with a worker whose log can be written to as long as a connector

@@ -24,6 +24,7 @@ const (
 	statusKey    = "status/"
 	askKey       = "ask/"
 	answerKey    = "answer/"
+	levelKey     = "level/"
 )
 
 // Task names a task.
@@ -79,6 +80,7 @@ type model struct {
 	statuses map[Task]taskStatus
 	asks     map[string]ask
 	answers  map[string]answer
+	levels   map[string]level
 }
 
 func taskKey(space string, t Task) string { return space + t.Connector + "/" + strconv.Itoa(t.Task) }
@@ -133,7 +135,10 @@ func (p *parser) read(v offsets.View) (*model, error) {
 	if m.asks, err = readSpace[string, ask](p, v, askKey, text); err != nil {
 		return nil, err
 	}
-	m.answers, err = readSpace[string, answer](p, v, answerKey, text)
+	if m.answers, err = readSpace[string, answer](p, v, answerKey, text); err != nil {
+		return nil, err
+	}
+	m.levels, err = readSpace[string, level](p, v, levelKey, text)
 	return m, err
 }
 

@@ -83,17 +83,61 @@ func (h *Herder) Cluster(context.Context) (herder.Cluster, error) {
 	if err != nil {
 		return herder.Cluster{}, err
 	}
-	c := herder.Cluster{ID: m.id, Worker: h.opts.WorkerID, Mode: "distributed"}
+	c := herder.Cluster{ID: m.id, Worker: h.opts.WorkerID, Mode: "distributed", Members: []herder.Member{}, Assignments: h.assignments(m)}
+	tasks := map[string]int{}
+	for _, a := range c.Assignments {
+		tasks[a.Worker]++
+	}
 	since, _ := h.lease.alive()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.judge.watch(m.members)
 	for _, id := range slices.Sorted(maps.Keys(m.members)) {
-		if id == h.opts.WorkerID || h.judge.silent(id, since) <= 0 {
+		mem, state, silent := m.members[id], "alive", h.judge.silent(id, since)
+		switch {
+		case mem.Leaving:
+			state = "leaving"
+		case id != h.opts.WorkerID && silent > 0:
+			state = "silent"
+		}
+		if state != "silent" {
 			c.Workers = append(c.Workers, id)
 		}
+		c.Members = append(c.Members, herder.Member{Worker: id, State: state, Tasks: tasks[id],
+			Lease: &herder.Lease{Incarnation: mem.Incarnation, Session: mem.Session, Heard: mem.Session + silent.Milliseconds(), Strategy: mem.Strategy}})
 	}
 	return c, nil
+}
+
+// assignments returns who runs which task, and who is to.
+func (h *Herder) assignments(m *model) []herder.Assignment {
+	want := m.assigned(m.strategy(h.strategies, h.opts.Strategy))
+	all := map[Task]bool{}
+	for _, t := range m.tasks() {
+		all[t] = true
+	}
+	for t := range m.claims { // some are still to end
+		all[t] = true
+	}
+	list := make([]herder.Assignment, 0, len(all))
+	states := map[string]map[int]worker.State{}
+	for _, t := range slices.SortedFunc(maps.Keys(all), compareTasks) {
+		if states[t.Connector] == nil {
+			states[t.Connector] = map[int]worker.State{}
+			for _, ts := range h.state(m, t.Connector, m.conns[t.Connector]).Tasks {
+				states[t.Connector][ts.ID] = ts.State
+			}
+		}
+		a := herder.Assignment{Connector: t.Connector, Task: t.Task, State: worker.StateUnassigned, Assigned: want[t]}
+		if s, ok := states[t.Connector][t.Task]; ok {
+			a.State = s
+		}
+		if c, ok := m.claims[t]; ok {
+			a.Worker, a.Epoch, a.Generation = c.Worker, c.Epoch, c.Generation
+		}
+		list = append(list, a)
+	}
+	return list
 }
 
 // Health implements herder.Herder: a worker whose lease has lapsed runs nothing,

@@ -25,6 +25,7 @@ package herder
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/towline/towline/connect"
 	"github.com/towline/towline/connect/worker"
@@ -46,6 +47,9 @@ type Herder interface {
 	// Wait returns once all that the sources have committed by now is in all
 	// targets.
 	Wait(ctx context.Context) error
+	// SetLevel gives a logger of all workers that are there, and those below it, a
+	// level.
+	SetLevel(ctx context.Context, logger, level string) error
 	// Signal hands a signal to a source; "" is the only one.
 	Signal(ctx context.Context, connector string, s connect.Signal) ([]string, error)
 }
@@ -80,6 +84,9 @@ type Control interface {
 type Offsets interface {
 	// Offsets returns how far a connector is.
 	Offsets(ctx context.Context, name string) ([]Offset, error)
+	// OffsetsAt returns how far a connector was, or would have been, at a time: what
+	// AlterOffsets takes.
+	OffsetsAt(ctx context.Context, name string, at time.Time) ([]Offset, error)
 	// AlterOffsets changes some of the offsets of a connector that is stopped.
 	AlterOffsets(ctx context.Context, name string, to []Offset) error
 	// ResetOffsets forgets the offsets of a connector that is stopped.
@@ -107,6 +114,38 @@ type Cluster struct {
 	Worker  string   `json:"worker_id"` // this one
 	Workers []string `json:"workers"`   // all of them
 	Mode    string   `json:"mode"`      // standalone or distributed
+
+	Members     []Member     `json:"members"`
+	Assignments []Assignment `json:"assignments"` // of all tasks that are to run, or do
+}
+
+// Member is a worker, as the one that was asked sees it.
+type Member struct {
+	Worker string `json:"worker_id"`
+	State  string `json:"state"` // alive; silent: its lease has ended; leaving
+	Tasks  int    `json:"tasks"` // how many it runs
+	Lease  *Lease `json:"lease,omitempty"`
+}
+
+// Lease is what a worker renews that shares connectors with others.
+type Lease struct {
+	Incarnation string `json:"incarnation"` // of its process, since it last joined
+	Session     int64  `json:"session_ms"`  // for how long a renewal holds
+	Heard       int64  `json:"heard_ms"`    // since how long none has been heard of
+	Strategy    string `json:"strategy"`    // by which it would share out tasks
+}
+
+// Assignment is who runs a task.
+type Assignment struct {
+	Connector string       `json:"connector"`
+	Task      int          `json:"task"`
+	State     worker.State `json:"state"`
+	Worker    string       `json:"worker_id"`   // who may run it now; "": nobody
+	Assigned  string       `json:"assigned_to"` // who is to; another while it moves
+	// Epoch is the number of the claim, and Generation that of the connector's
+	// configuration, where workers share them.
+	Epoch      int64 `json:"epoch,omitempty"`
+	Generation int64 `json:"generation,omitempty"`
 }
 
 // Info is a connector.

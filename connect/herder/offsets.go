@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/towline/towline/connect/config"
 	"github.com/towline/towline/connect/worker"
@@ -32,13 +33,28 @@ func ReadOffsets(ctx context.Context, w *worker.Worker, c *config.Connector) ([]
 		return list, err
 	}
 	marks, err := w.Marks(ctx, c.Name)
+	return shown(marks), err
+}
+
+// shown returns how far a sink is by Kafka Connect's names.
+func shown(marks []worker.Mark) []Offset {
+	list := []Offset{}
 	for _, m := range marks {
 		list = append(list, Offset{
 			Partition: map[string]any{topicField: m.Topic, partitionField: m.Partition},
 			Offset:    map[string]any{offsetField: m.Offset},
 		})
 	}
-	return list, err
+	return list
+}
+
+// FindOffsets returns where a connector of a worker was at a time.
+func FindOffsets(ctx context.Context, w *worker.Worker, c *config.Connector, at time.Time) ([]Offset, error) {
+	if c.IsSource() {
+		return nil, Errorf(Invalid, "Connector %s is a source, whose place cannot be chosen; have single tables read again by a signal (towline snapshot start)", c.Name)
+	}
+	marks, err := w.MarksAt(ctx, c.Name, at)
+	return shown(marks), err
 }
 
 // WriteOffsets alters offsets of a connector of a worker, which is at rest.

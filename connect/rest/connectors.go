@@ -11,6 +11,23 @@ import (
 	"github.com/towline/towline/connect/worker"
 )
 
+// expanded is what the list of connectors tells of one, as asked for.
+type expanded struct {
+	Info   *herder.Info  `json:"info,omitempty"`
+	Status *herder.State `json:"status,omitempty"`
+}
+
+// creation is what makes a connector.
+type creation struct {
+	Name   string   `json:"name,omitempty"`
+	Config settable `json:"config"`
+	State  string   `json:"initial_state,omitempty"` // RUNNING, PAUSED or STOPPED
+}
+
+// settable is a configuration as it is sent: numbers and booleans are taken as
+// their text and, where keys are changed, null removes one.
+type settable map[string]any
+
 // list answers with the names or, expanded, with more of each.
 func (c *call) list() error {
 	names, err := c.h.opts.Herder.List(c.ctx())
@@ -18,28 +35,30 @@ func (c *call) list() error {
 		return err
 	}
 	var expand []string
-	for _, e := range c.r.URL.Query()["expand"] {
-		expand = append(expand, strings.Split(e, ",")...)
+	if c.query("expand") != "" {
+		for _, e := range c.r.URL.Query()["expand"] {
+			expand = append(expand, strings.Split(e, ",")...)
+		}
 	}
 	if len(expand) == 0 {
 		return c.reply(http.StatusOK, names)
 	}
-	all := map[string]map[string]any{}
+	all := map[string]expanded{}
 	for _, name := range names {
-		more := map[string]any{}
+		var more expanded
 		if slices.Contains(expand, "status") {
 			st, err := c.h.opts.Herder.Status(c.ctx(), name)
 			if err != nil {
 				continue // it has gone meanwhile
 			}
-			more["status"] = st
+			more.Status = &st
 		}
 		if slices.Contains(expand, "info") {
 			info, err := c.h.opts.Herder.Info(c.ctx(), name)
 			if err != nil {
 				continue
 			}
-			more["info"] = info
+			more.Info = &info
 		}
 		all[name] = more
 	}

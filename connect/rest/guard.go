@@ -40,6 +40,7 @@ func (h *Handler) on(addr net.Addr) http.Handler {
 		}
 	}
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		allowTime(rw, requestTimeout+answerTimeout)
 		if local && len(h.accounts) == 0 && !localName(r.Host) {
 			fail(rw, http.StatusForbidden, "this worker is asked by the address of its own machine, and not as "+r.Host)
 			return

@@ -17,12 +17,12 @@ import (
 func letterRoutes() []route {
 	const all = "/v1/connectors/{connector}/deadletters"
 	return []route{
-		{"GET", all, rows, false, "Its dead letters: from, limit (1000 at most) and state (open, the default, sent, dropped or all) choose.", (*call).letters},
-		{"DELETE", all, changes, false, "Drops all of its open dead letters up to that of the id through.", (*call).dropLetters},
-		{"GET", all + "/{letter}", rows, false, "A dead letter whole, with its values.", (*call).letter},
-		{"POST", "/v1/connectors/{connector}/retry", changes, false, "Sends dead letters again: {\"ids\": [...], \"force\": false}; with force also those whose rows have changed since.", (*call).retryLetters},
-		{"POST", all + "/{letter}/retry", changes, false, "Sends one again; force=true also if its row has changed since.", (*call).retryLetter},
-		{"DELETE", all + "/{letter}", changes, false, "Drops a dead letter: nobody wants it.", (*call).dropLetter},
+		{"GET", all, rows, false, "Its dead letters: from, limit (1000 at most) and state (open, the default, sent, dropped or all) choose.", "from:integer limit:integer state:open,sent,dropped,all", nil, ok(deadletter.Page{}), (*call).letters},
+		{"DELETE", all, changes, false, "Drops all of its open dead letters up to that of the id through.", "through:integer", nil, ok(dropped{}), (*call).dropLetters},
+		{"GET", all + "/{letter}", rows, false, "A dead letter whole, with its values.", "", nil, ok(deadletter.Letter{}), (*call).letter},
+		{"POST", "/v1/connectors/{connector}/retry", changes, false, "Sends dead letters again: {\"ids\": [...], \"force\": false}; with force also those whose rows have changed since.", "", retry{}, ok(retries{}), (*call).retryLetters},
+		{"POST", all + "/{letter}/retry", changes, false, "Sends one again; force=true also if its row has changed since.", "force:boolean", nil, ok(worker.Retried{}), (*call).retryLetter},
+		{"DELETE", all + "/{letter}", changes, false, "Drops a dead letter: nobody wants it.", "", nil, no(204), (*call).dropLetter},
 	}
 }
 
@@ -40,7 +40,7 @@ func (c *call) deadTopic() (log connect.Log, topic string, err error) {
 
 // number returns a parameter that is a whole number from least on.
 func (c *call) number(name string, otherwise, least int64) (int64, error) {
-	v := c.r.URL.Query().Get(name)
+	v := c.query(name)
 	if v == "" {
 		return otherwise, nil
 	}
@@ -62,7 +62,7 @@ func (c *call) letters() error {
 		return err
 	}
 	q.Limit = int(min(limit, deadletter.MaxLimit))
-	switch state := c.r.URL.Query().Get("state"); deadletter.State(state) {
+	switch state := c.query("state"); deadletter.State(state) {
 	case "":
 		q.State = deadletter.Open
 	case deadletter.Open, deadletter.Sent, deadletter.Dropped:
@@ -129,6 +129,11 @@ func (c *call) dropLetter() error {
 	return c.empty(http.StatusNoContent, err)
 }
 
+// dropped is how many letters were dropped.
+type dropped struct {
+	Dropped int `json:"dropped"`
+}
+
 func (c *call) dropLetters() error {
 	through, err := c.number("through", -1, 0)
 	if err == nil && through < 0 {
@@ -142,11 +147,17 @@ func (c *call) dropLetters() error {
 		return err
 	}
 	n, err := deadletter.DropThrough(c.ctx(), log, topic, c.name(), min(through, math.MaxInt64-1))
-	return c.replyOr(err, map[string]int{"dropped": n})
+	return c.replyOr(err, dropped{n})
 }
 
 // maxRetries is how many letters one request may send again.
 const maxRetries = 1000
+
+// retry asks for letters to be sent again.
+type retry struct {
+	IDs   []int64 `json:"ids"`
+	Force bool    `json:"force,omitempty"`
+}
 
 // retries is what comes of sending letters again.
 type retries struct {
@@ -161,10 +172,7 @@ func (c *call) retryLetters() error {
 	if _, err := object(data, "ids", "force"); err != nil {
 		return err
 	}
-	var asked struct {
-		IDs   []int64
-		Force bool
-	}
+	var asked retry
 	if err := json.Unmarshal(data, &asked); err != nil || len(asked.IDs) == 0 || len(asked.IDs) > maxRetries {
 		return badRequest(`dead letters are sent again by {"ids": [0], "force": false}, with up to %d ids`, maxRetries)
 	}

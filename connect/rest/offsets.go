@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"time"
 
 	"github.com/towline/towline/connect/herder"
 )
@@ -12,11 +13,12 @@ import (
 func offsetRoutes() []route {
 	const one = "/connectors/{connector}"
 	return []route{
-		{"GET", one + "/offsets", reads, false, "How far it is.", (*call).offsets},
-		{"PATCH", one + "/offsets", changes, false, "Changes how far it is; null is the beginning. It is stopped.", (*call).alterOffsets},
-		{"DELETE", one + "/offsets", changes, false, "Has it begin anew. It is stopped.", (*call).resetOffsets},
-		{"GET", one + "/topics", reads, false, "The topics that it has used.", (*call).topics},
-		{"PUT", one + "/topics/reset", changes, false, "Forgets which topics it has used.", (*call).resetTopics},
+		{"GET", one + "/offsets", reads, false, "How far it is.", "", nil, ok(offsetList{}), (*call).offsets},
+		{"GET", "/v1" + one + "/position", reads, false, "Where it was at a time, such as 2026-01-31T12:00:00Z, as PATCH of its offsets takes it.", "at", nil, ok(offsetList{}), (*call).position},
+		{"PATCH", one + "/offsets", changes, false, "Changes how far it is; null is the beginning. It is stopped.", "", offsetList{}, ok(told{}), (*call).alterOffsets},
+		{"DELETE", one + "/offsets", changes, false, "Has it begin anew. It is stopped.", "", nil, ok(told{}), (*call).resetOffsets},
+		{"GET", one + "/topics", reads, false, "The topics that it has used.", "", nil, ok(map[string]usedTopics{}), (*call).topics},
+		{"PUT", one + "/topics/reset", changes, false, "Forgets which topics it has used.", "", nil, no(202), (*call).resetTopics},
 	}
 }
 
@@ -25,8 +27,22 @@ type offsetList struct {
 	Offsets []herder.Offset `json:"offsets"`
 }
 
+// told is an answer in words.
+type told struct {
+	Message string `json:"message"`
+}
+
 func (c *call) offsets() error {
 	list, err := c.h.opts.Herder.Offsets(c.ctx(), c.name())
+	return c.replyOr(err, offsetList{list})
+}
+
+func (c *call) position() error {
+	at, err := time.Parse(time.RFC3339, c.query("at"))
+	if err != nil {
+		return badRequest("at=%s is not a time such as 2026-01-31T12:00:00Z", c.query("at"))
+	}
+	list, err := c.h.opts.Herder.OffsetsAt(c.ctx(), c.name(), at)
 	return c.replyOr(err, offsetList{list})
 }
 
@@ -49,12 +65,12 @@ func (c *call) alterOffsets() error {
 		return badRequest("Partitions / offsets need to be provided for an alter offsets request")
 	}
 	err = c.h.opts.Herder.AlterOffsets(c.ctx(), c.name(), list.Offsets)
-	return c.replyOr(err, map[string]string{"message": "The offsets for this connector have been altered successfully"})
+	return c.replyOr(err, told{"The offsets for this connector have been altered successfully"})
 }
 
 func (c *call) resetOffsets() error {
 	err := c.h.opts.Herder.ResetOffsets(c.ctx(), c.name())
-	return c.replyOr(err, map[string]string{"message": "The offsets for this connector have been reset successfully"})
+	return c.replyOr(err, told{"The offsets for this connector have been reset successfully"})
 }
 
 // usedTopics are the topics of one connector.

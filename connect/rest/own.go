@@ -15,6 +15,18 @@ import (
 	"github.com/towline/towline/connect/herder"
 )
 
+// program is what this is.
+type program struct {
+	Commit  string `json:"commit"`
+	Cluster string `json:"kafka_cluster_id"`
+	Version string `json:"version"`
+}
+
+func (c *call) program() error {
+	cluster, err := c.h.opts.Herder.Cluster(c.ctx())
+	return c.replyOr(err, program{c.h.opts.Commit, cluster.ID, c.h.opts.Version})
+}
+
 // statusTimeout bounds how long sources may take to answer.
 const statusTimeout = 5 * time.Second
 
@@ -23,6 +35,12 @@ const signalTimeout = 30 * time.Second
 
 func asNotFound(err error, fault **herder.Error) bool {
 	return errors.As(err, fault) && (*fault).Kind == herder.NotFound
+}
+
+// health is whether a worker can answer.
+type health struct {
+	Message string `json:"message"`
+	Status  string `json:"status"` // healthy, starting or unhealthy
 }
 
 // health answers whether the worker can.
@@ -37,13 +55,13 @@ func (c *call) health() error {
 		code, status, text = http.StatusInternalServerError, "unhealthy", "Worker was unable to handle this request and may be unable to handle other requests."
 		c.h.opts.Logger.Warn("the worker is not healthy", "error", err)
 	}
-	return c.reply(code, map[string]string{"status": status, "message": text})
+	return c.reply(code, health{text, status})
 }
 
 // metrics answers with all numbers, or those that are of no single table.
 func (c *call) metrics() error {
 	from := c.h.opts.Metrics
-	switch v := c.r.URL.Query().Get("tables"); v {
+	switch v := c.query("tables"); v {
 	case "", "true":
 	case "false":
 		from = c.h.opts.TaskMetrics
@@ -52,6 +70,11 @@ func (c *call) metrics() error {
 	}
 	promhttp.HandlerFor(from, promhttp.HandlerOpts{}).ServeHTTP(c.rw, c.r)
 	return nil
+}
+
+// carried is what a signal meant for which table.
+type carried struct {
+	Did []string `json:"did"`
 }
 
 // signal hands a signal to a source.
@@ -72,19 +95,19 @@ func (c *call) signal() error {
 	}
 	ctx, cancel := context.WithTimeout(c.ctx(), signalTimeout)
 	defer cancel()
-	did, err := c.h.opts.Herder.Signal(ctx, c.r.URL.Query().Get("connector"), s)
+	did, err := c.h.opts.Herder.Signal(ctx, c.query("connector"), s)
 	switch {
 	case connect.IsPermanent(err):
 		return badRequest("%v", err)
 	case err != nil:
 		return &httpError{http.StatusServiceUnavailable, err.Error()}
 	}
-	return c.reply(http.StatusOK, map[string]any{"did": did})
+	return c.reply(http.StatusOK, carried{did})
 }
 
 // overview answers with all that is known, at once or once all has arrived.
 func (c *call) overview() error {
-	if wait := c.r.URL.Query().Get("wait"); wait != "" {
+	if wait := c.query("wait"); wait != "" {
 		d, err := time.ParseDuration(wait)
 		if err != nil || d <= 0 {
 			return badRequest("wait=%s is not a duration such as 30s", wait)

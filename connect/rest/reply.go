@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 
 	"github.com/towline/towline/connect/config"
@@ -41,13 +42,13 @@ func answerCode(err error) int {
 func answer(rw http.ResponseWriter, err error) int {
 	code, text := http.StatusInternalServerError, err.Error()
 	var he *httpError
-	var fault *herder.Error
+	var by *herder.Error
 	switch {
 	case errors.As(err, &he):
 		code = he.code
-	case errors.As(err, &fault):
+	case errors.As(err, &by):
 		code = map[herder.Kind]int{herder.Invalid: http.StatusBadRequest, herder.NotFound: http.StatusNotFound, herder.Exists: http.StatusConflict,
-			herder.Forbidden: http.StatusForbidden, herder.Conflict: http.StatusConflict}[fault.Kind]
+			herder.Forbidden: http.StatusForbidden, herder.Conflict: http.StatusConflict}[by.Kind]
 	case errors.Is(err, herder.ErrStarting):
 		code = http.StatusServiceUnavailable
 	case errors.Is(err, context.DeadlineExceeded):
@@ -57,11 +58,18 @@ func answer(rw http.ResponseWriter, err error) int {
 	return code
 }
 
+// fault is the body of an error; the names are Kafka Connect's.
+type fault struct {
+	Code    int    `json:"error_code"`
+	Message string `json:"message"`
+}
+
 func fail(rw http.ResponseWriter, code int, message string) {
-	reply(rw, code, map[string]any{"error_code": code, "message": message})
+	reply(rw, code, fault{code, message})
 }
 
 func reply(rw http.ResponseWriter, code int, body any) {
+	allowTime(rw, answerTimeout)
 	rw.Header().Set("Content-Type", "application/json")
 	rw.WriteHeader(code)
 	enc := json.NewEncoder(rw)
@@ -101,6 +109,9 @@ func (c *call) body() ([]byte, error) {
 	switch {
 	case errors.As(err, &large):
 		return nil, &httpError{http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes", large.Limit)}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		c.rw.Header().Set("Connection", "close") // what comes yet is of this body
+		return nil, &httpError{http.StatusRequestTimeout, fmt.Sprintf("the body has not come within %s", c.h.bodyTimeout)}
 	case err != nil:
 		return nil, badRequest("the body could not be read: %v", err)
 	}

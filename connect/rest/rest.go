@@ -29,6 +29,7 @@ import (
 	"github.com/towline/towline/connect"
 	"github.com/towline/towline/connect/config"
 	"github.com/towline/towline/connect/herder"
+	"github.com/towline/towline/connect/loggers"
 )
 
 // Options are what the handler of all routes needs.
@@ -43,6 +44,7 @@ type Options struct {
 	Commit      string // that it was built from
 	// Accounts are who may ask; none: see guard.go.
 	Accounts []Account
+	Levels   *loggers.Levels // what is logged
 	// Origins are sites whose pages may ask: scheme://host[:port].
 	Origins []string
 	// NoTopics: which topics connectors use is not on show. KeepTopics: it is
@@ -58,11 +60,14 @@ const (
 	maxHeader      = 64 << 10         // bytes
 	maxBody        = 1 << 20          // bytes
 	requestTimeout = 90 * time.Second // of work on one, but for those that are asked to wait
+	answerTimeout  = 30 * time.Second // until the answer is taken
+	maxRequests    = 64               // under way at once
+	maxWaiting     = 32               // that are asked to wait, beside those
 )
 
 // Serve answers requests on l until ctx ends.
 func Serve(ctx context.Context, l net.Listener, h *Handler) error {
-	srv := &http.Server{Handler: h.on(l.Addr()), ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, IdleTimeout: idleTimeout,
+	srv := &http.Server{Handler: h.on(l.Addr()), ReadHeaderTimeout: headerTimeout, ReadTimeout: h.bodyTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(h.opts.Logger.Handler(), slog.LevelDebug)}
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()

@@ -20,6 +20,7 @@ import (
 	"github.com/towline/towline/connect/config"
 	"github.com/towline/towline/connect/frame"
 	"github.com/towline/towline/connect/herder"
+	"github.com/towline/towline/connect/loggers"
 	"github.com/towline/towline/connect/memlog"
 	"github.com/towline/towline/connect/standalone"
 	"github.com/towline/towline/connect/worker"
@@ -136,17 +137,24 @@ func registry() *config.Registry {
 type rig struct {
 	handler *Handler
 	herder  *standalone.Herder
+	doc     node // what describes it, for tables
 }
 
 func newRig(t *testing.T, files ...*config.File) *rig { return newRigWith(t, Options{}, files...) }
 
-func newRigWith(t *testing.T, opts Options, files ...*config.File) *rig {
+// rigOptions returns the options of a handler, without those of its herder.
+func rigOptions(reg *prometheus.Registry) Options {
+	return Options{Registry: registry(), Metrics: reg, Logger: slog.New(slog.DiscardHandler), Version: "v1", Commit: "c0ffee", Levels: loggers.New(slog.LevelInfo)}
+}
+
+func newRigWith(t *testing.T, with Options, files ...*config.File) *rig {
 	reg := prometheus.NewRegistry()
-	logger := slog.New(slog.DiscardHandler)
-	w := worker.New(logger, worker.NewMetrics(reg))
+	opts := rigOptions(reg)
+	opts.Accounts, opts.Origins, opts.NoTopics, opts.KeepTopics = with.Accounts, with.Origins, with.NoTopics, with.KeepTopics
+	w := worker.New(opts.Logger, worker.NewMetrics(reg))
 	log := memlog.New()
 	w.Use(log)
-	h := standalone.New(standalone.Options{Registry: registry(), Worker: w, Logger: logger, WorkerID: func() string { return "here:8083" }})
+	h := standalone.New(standalone.Options{Registry: opts.Registry, Worker: w, Logger: opts.Logger, Levels: opts.Levels, WorkerID: func() string { return "here:8083" }})
 	if err := h.Load(t.Context(), files); err != nil {
 		t.Fatal(err)
 	}
@@ -158,10 +166,8 @@ func newRigWith(t *testing.T, opts Options, files ...*config.File) *rig {
 		<-done
 		log.Close()
 	})
-	opts.TaskMetrics = w.TaskMetrics()
-	opts.Log = w.Log
-	opts.Herder, opts.Registry, opts.Metrics, opts.Logger, opts.Version, opts.Commit = h, registry(), reg, logger, "v1", "c0ffee"
-	return &rig{New(opts), h}
+	opts.TaskMetrics, opts.Log, opts.Herder = w.TaskMetrics(), w.Log, h
+	return &rig{handler: New(opts), herder: h}
 }
 
 // quiet is a connector that a file gives.
@@ -396,6 +402,68 @@ func TestLimits(t *testing.T) {
 	if a := r.ask("POST", "/connectors", "application/json", `{"name": "`+strings.Repeat("x", maxBody)+`"}`); a.Code != 413 {
 		t.Errorf("%d %s", a.Code, a.Body)
 	}
+	for range maxRequests {
+		r.handler.busy <- struct{}{}
+	}
+	for range maxWaiting {
+		r.handler.waiting <- struct{}{}
+	}
+	const body = `{"error_code":429,"message":"as many requests as this worker answers at once `
+	for path, want := range map[string]string{"/connectors": body + "are", "/v1/status?wait=1s": body + "that wait are", "/health": `{"message":"Worker has`} {
+		a := r.ask("GET", path, "", "")
+		if limited := strings.HasPrefix(want, body); !strings.HasPrefix(a.Body.String(), want) || limited != (a.Code == 429) || limited != (a.Header().Get("Retry-After") == "1") {
+			t.Errorf("%s: %d %s %v, want %s", path, a.Code, a.Body, a.Header(), want)
+		}
+	}
+	<-r.handler.busy
+	for range 2 { // a place is given back
+		if a := r.ask("GET", "/connectors", "", ""); a.Code != 200 {
+			t.Errorf("%d %s", a.Code, a.Body)
+		}
+	}
+	if a := r.ask("GET", "/v1/status", "", ""); a.Code != 429 {
+		t.Errorf("%d %s", a.Code, a.Body)
+	}
+}
+
+// Who begins a request and does not go on is not waited for.
+func TestSlowBody(t *testing.T) {
+	r := newRig(t)
+	r.handler.bodyTimeout = 50 * time.Millisecond
+	addr := serve(t, r.handler)
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST /connectors HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{", addr)
+	answer, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"HTTP/1.1 408 Request Timeout", "Connection: close", `{"error_code":408,"message":"the body has not come within 50ms"}`} {
+		if !strings.Contains(string(answer), want) {
+			t.Errorf("%q is not in %s", want, answer)
+		}
+	}
+}
+
+// serve serves a handler until the test ends.
+func serve(t *testing.T, h *Handler) (addr string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- Serve(ctx, l, h) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return l.Addr().String()
 }
 
 func TestServeStops(t *testing.T) {

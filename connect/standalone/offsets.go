@@ -2,6 +2,7 @@ package standalone
 
 import (
 	"context"
+	"time"
 
 	"github.com/towline/towline/connect/herder"
 	"github.com/towline/towline/connect/worker"
@@ -17,6 +18,18 @@ func (h *Herder) Offsets(ctx context.Context, name string) ([]herder.Offset, err
 		return nil, herder.Errorf(herder.Conflict, herder.FaultyText, c.name, c.fault)
 	}
 	return herder.ReadOffsets(ctx, h.opts.Worker, c.conf)
+}
+
+// OffsetsAt implements herder.Offsets.
+func (h *Herder) OffsetsAt(ctx context.Context, name string, at time.Time) ([]herder.Offset, error) {
+	c, err := h.get(name, herder.NotFoundText)
+	if err != nil {
+		return nil, err
+	}
+	if c.conf == nil {
+		return nil, herder.Errorf(herder.Conflict, herder.FaultyText, c.name, c.fault)
+	}
+	return herder.FindOffsets(ctx, h.opts.Worker, c.conf, at)
 }
 
 // atRest returns a connector that is stopped, once its tasks have ended. h.changes

@@ -39,6 +39,7 @@ import (
 	"github.com/towline/towline/connect"
 	"github.com/towline/towline/connect/config"
 	"github.com/towline/towline/connect/herder"
+	"github.com/towline/towline/connect/loggers"
 	"github.com/towline/towline/connect/worker"
 	"github.com/towline/towline/offsets"
 )
@@ -56,6 +57,8 @@ type Options struct {
 	Registry *config.Registry
 	Worker   *worker.Worker
 	Logger   *slog.Logger
+	// Levels are those of the loggers of this process.
+	Levels *loggers.Levels
 	// WorkerID is where this worker is reached: host:port.
 	WorkerID func() string
 }
@@ -253,7 +256,14 @@ func (h *Herder) Cluster(context.Context) (herder.Cluster, error) {
 		return herder.Cluster{}, herder.ErrStarting
 	}
 	id := h.opts.WorkerID()
-	return herder.Cluster{ID: h.id, Worker: id, Workers: []string{id}, Mode: "standalone"}, nil
+	me, tasks := herder.Member{Worker: id, State: "alive"}, []herder.Assignment{}
+	for _, name := range slices.Sorted(maps.Keys(h.conns)) {
+		for _, t := range h.state(h.conns[name]).Tasks {
+			tasks = append(tasks, herder.Assignment{Connector: name, Task: t.ID, State: t.State, Worker: id, Assigned: id})
+		}
+	}
+	me.Tasks = len(tasks)
+	return herder.Cluster{ID: h.id, Worker: id, Workers: []string{id}, Mode: "standalone", Members: []herder.Member{me}, Assignments: tasks}, nil
 }
 
 // Health implements herder.Herder.
@@ -275,6 +285,12 @@ func (h *Herder) Overview(ctx context.Context) worker.Status { return h.opts.Wor
 
 // Wait implements herder.Herder.
 func (h *Herder) Wait(ctx context.Context) error { return h.opts.Worker.Wait(ctx) }
+
+// SetLevel implements herder.Herder.
+func (h *Herder) SetLevel(_ context.Context, logger, level string) error {
+	_, err := h.opts.Levels.Set(logger, level)
+	return err
+}
 
 // Signal implements herder.Herder.
 func (h *Herder) Signal(ctx context.Context, connector string, s connect.Signal) ([]string, error) {
