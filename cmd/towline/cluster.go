@@ -91,7 +91,7 @@ func runCluster(ctx context.Context, f runFlags, files []*config.File, logger *s
 		return errors.Join(err, log.Close())
 	}
 	w.Use(log)
-	f.cluster.Registry, f.cluster.Log, f.cluster.Runner, f.cluster.Logger = plugins, log, w, logger
+	f.cluster.Registry, f.cluster.Log, f.cluster.Runner, f.cluster.Logger, f.cluster.Levels = plugins, log, w, logger, f.levels
 	h, err := cluster.New(ctx, f.cluster)
 	if err != nil {
 		return errors.Join(err, log.Close())
@@ -112,6 +112,7 @@ func runCluster(ctx context.Context, f runFlags, files []*config.File, logger *s
 	wctx, stopTasks := context.WithCancel(context.WithoutCancel(ctx))
 	tasks := make(chan error, 1)
 	go func() { tasks <- w.Stay(wctx) }()
+	stopReports := f.reports.start(ctx, w, func() string { return f.cluster.WorkerID }, logger)
 	fctx, stopMaking := context.WithCancelCause(ctx)
 	made := make(chan struct{})
 	go func() {
@@ -127,6 +128,7 @@ func runCluster(ctx context.Context, f runFlags, files []*config.File, logger *s
 	stopMaking(nil)
 	<-made
 	stopTasks()
+	stopReports()
 	<-tasks // what a task of this worker has failed with is in its status
 	logger.Info("towline stopped")
 	return errors.Join(err, log.Close())

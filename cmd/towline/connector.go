@@ -23,24 +23,30 @@ towline connector get NAME                 one of them, and its tasks
 towline connector config NAME              its configuration, as a file for update
 towline connector create FILE              makes one from a connector file; -state PAUSED or STOPPED
 towline connector update FILE              makes it, or gives it another configuration
+towline connector patch NAME KEY=VALUE...  changes keys of its configuration; KEY alone takes one away
 towline connector delete NAME              ends it; its offsets stay
 towline connector pause|resume|stop NAME
 towline connector restart NAME             its tasks too; -failed only those that have failed
 towline connector offsets NAME             how far it is
+towline connector position NAME TIME       where a sink was at a time (2026-01-31T12:00:00Z); with -json for offsets-set
 towline connector offsets-set NAME FILE    sets that, from what offsets -json printed; it is stopped
 towline connector offsets-reset NAME       has it begin anew; it is stopped
 towline connector topics NAME              the topics that it has used
+towline connector topics-reset NAME        forgets them
 `
 
 const taskUsage = `towline task list NAME         the tasks of a connector
+towline task get NAME N        what one does
 towline task restart NAME N    starts one anew
 `
 
 const pluginUsage = `towline plugin list             what a running towline can make connectors of
+towline plugin get CLASS        what one can be configured with
 towline plugin validate FILE    what is wrong with a connector file
 `
 
-// verb is what a command does; args are those behind it.
+// verb is what a command does; args are those behind it, or at least so many if it
+// is below 0.
 type verb struct {
 	args int
 	do   func(ctx context.Context, c *client, args []string, out io.Writer) error
@@ -70,8 +76,10 @@ func verbs(ctx context.Context, name, usage string, known map[string]verb, fs *f
 		}
 		return usageError{fmt.Sprintf("there is no towline %s %s%s\n\n%s", name, rest[0], hint, usage)}
 	}
-	if len(rest)-1 != v.args {
-		return usageError{fmt.Sprintf("towline %s %s takes %d arguments, not %d\n\n%s", name, rest[0], v.args, len(rest)-1, usage)}
+	if n := len(rest) - 1; v.args < 0 && n < -v.args {
+		return usageError{fmt.Sprintf("towline %s %s takes %d arguments or more, not %d\n\n%s", name, rest[0], -v.args, n, usage)}
+	} else if v.args >= 0 && n != v.args {
+		return usageError{fmt.Sprintf("towline %s %s takes %d arguments, not %d\n\n%s", name, rest[0], v.args, n, usage)}
 	}
 	return v.do(ctx, c, rest[1:], out)
 }
@@ -93,6 +101,7 @@ func connectorCommand(ctx context.Context, args []string, out, errOut io.Writer)
 			return createConnector(ctx, c, args[0], *state, out)
 		}},
 		"update": {1, updateConnector},
+		"patch":  {-2, patchConnector},
 		"delete": {1, func(ctx context.Context, c *client, args []string, out io.Writer) error {
 			return told(c, out, "deleted "+args[0])(c.ask(ctx, http.MethodDelete, connectorPath(args[0]), nil))
 		}},
@@ -102,15 +111,18 @@ func connectorCommand(ctx context.Context, args []string, out, errOut io.Writer)
 			return told(c, out, "restarting "+args[0])(c.ask(ctx, http.MethodPost, path, nil))
 		}},
 		"offsets":       {1, connectorOffsets},
+		"position":      {2, connectorPosition},
 		"offsets-set":   {2, setOffsets},
 		"offsets-reset": {1, resetOffsets},
 		"topics":        {1, connectorTopics},
+		"topics-reset":  put("topics/reset", "the topics are forgotten:"),
 	}, fs, args, out, errOut)
 }
 
 func taskCommand(ctx context.Context, args []string, out, errOut io.Writer) error {
 	return verbs(ctx, "task", taskUsage, map[string]verb{
 		"list": {1, getConnector},
+		"get":  {2, getTask},
 		"restart": {2, func(ctx context.Context, c *client, args []string, out io.Writer) error {
 			path := connectorPath(args[0]) + "/tasks/" + url.PathEscape(args[1]) + "/restart"
 			return told(c, out, "restarting "+args[0]+"-"+args[1])(c.ask(ctx, http.MethodPost, path, nil))
@@ -119,7 +131,7 @@ func taskCommand(ctx context.Context, args []string, out, errOut io.Writer) erro
 }
 
 func pluginCommand(ctx context.Context, args []string, out, errOut io.Writer) error {
-	return verbs(ctx, "plugin", pluginUsage, map[string]verb{"list": {0, listRemotePlugins}, "validate": {1, validateFile}},
+	return verbs(ctx, "plugin", pluginUsage, map[string]verb{"list": {0, listRemotePlugins}, "get": {1, getRemotePlugin}, "validate": {1, validateFile}},
 		flag.NewFlagSet("towline plugin", flag.ContinueOnError), args, out, errOut)
 }
 
@@ -223,11 +235,35 @@ func updateConnector(ctx context.Context, c *client, args []string, out io.Write
 	return told(c, out, "updated "+f.Name)(c.ask(ctx, http.MethodPut, connectorPath(f.Name)+"/config", body))
 }
 
+// patchConnector changes keys of a configuration: KEY=VALUE, or KEY to remove one.
+func patchConnector(ctx context.Context, c *client, args []string, out io.Writer) error {
+	changes := map[string]*string{}
+	for _, a := range args[1:] {
+		key, value, ok := strings.Cut(a, "=")
+		if changes[key] = nil; ok {
+			changes[key] = &value
+		}
+	}
+	body, err := json.Marshal(changes)
+	if err != nil {
+		return err
+	}
+	return told(c, out, "changed "+args[0])(c.ask(ctx, http.MethodPatch, connectorPath(args[0])+"/config", body))
+}
+
 func connectorOffsets(ctx context.Context, c *client, args []string, out io.Writer) error {
+	return printOffsets(ctx, c, connectorPath(args[0])+"/offsets", out)
+}
+
+func connectorPosition(ctx context.Context, c *client, args []string, out io.Writer) error {
+	return printOffsets(ctx, c, "/v1"+connectorPath(args[0])+"/position?at="+url.QueryEscape(args[1]), out)
+}
+
+func printOffsets(ctx context.Context, c *client, path string, out io.Writer) error {
 	var list struct {
 		Offsets []struct{ Partition, Offset map[string]any }
 	}
-	answer, err := c.into(ctx, connectorPath(args[0])+"/offsets", &list)
+	answer, err := c.into(ctx, path, &list)
 	if err != nil || c.json {
 		return told(c, out, "")(answer, err)
 	}
@@ -272,6 +308,42 @@ func connectorTopics(ctx context.Context, c *client, args []string, out io.Write
 	}
 	for _, t := range all[args[0]].Topics {
 		fmt.Fprintln(out, t)
+	}
+	return nil
+}
+
+func getTask(ctx context.Context, c *client, args []string, out io.Writer) error {
+	var t herder.TaskState
+	answer, err := c.into(ctx, connectorPath(args[0])+"/tasks/"+url.PathEscape(args[1])+"/status", &t)
+	if err != nil || c.json {
+		return told(c, out, "")(answer, err)
+	}
+	fmt.Fprintf(out, "%d %s at %s\n", t.ID, t.State, t.Worker)
+	if t.Trace != "" {
+		fmt.Fprintf(out, "\n%s\n", t.Trace)
+	}
+	return nil
+}
+
+func getRemotePlugin(ctx context.Context, c *client, args []string, out io.Writer) error {
+	var list []struct {
+		Name, Type, Documentation string
+		Required                  bool
+		Default                   *string `json:"default_value"`
+	}
+	answer, err := c.into(ctx, "/connector-plugins/"+url.PathEscape(args[0])+"/config", &list)
+	if err != nil || c.json {
+		return told(c, out, "")(answer, err)
+	}
+	for _, o := range list {
+		how := strings.ToLower(o.Type)
+		switch {
+		case o.Required:
+			how += ", required"
+		case o.Default != nil:
+			how += ", default " + *o.Default
+		}
+		fmt.Fprintf(out, "%s  (%s)\n    %s\n", o.Name, how, o.Documentation)
 	}
 	return nil
 }

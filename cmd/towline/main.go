@@ -39,6 +39,8 @@ const usage = `towline captures every change of a MySQL server and delivers it.
   towline connector COMMAND       list, make, change, pause, stop, restart, delete connectors of the running one; their offsets
   towline task COMMAND            list and restart tasks
   towline dlq COMMAND             list, show, send again, drop dead letters: records that a connector could not process
+  towline cluster COMMAND         the workers of the running one, and which runs which task
+  towline logger COMMAND          what the running one logs: list, get, set levels
   towline plugin COMMAND          list what the running one can make connectors of; check a connector file with it
   towline plugins [NAME]          list what connectors, transforms and converters there are, and their options
   towline version
@@ -67,7 +69,7 @@ func main() {
 
 func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	commands := map[string]func(context.Context, []string, io.Writer, io.Writer) error{
-		"run": runCommand, "worker": workerCommand, "connector": connectorCommand, "task": taskCommand, "plugin": pluginCommand, "dlq": dlqCommand, "doctor": doctorCommand, "status": statusCommand, "health": healthCommand, "snapshot": snapshotCommand, "plugins": pluginsCommand,
+		"run": runCommand, "worker": workerCommand, "connector": connectorCommand, "task": taskCommand, "plugin": pluginCommand, "dlq": dlqCommand, "logger": loggerCommand, "cluster": clusterCommand, "doctor": doctorCommand, "status": statusCommand, "health": healthCommand, "snapshot": snapshotCommand, "plugins": pluginsCommand,
 		"version": func(_ context.Context, _ []string, out, _ io.Writer) error {
 			fmt.Fprintln(out, "towline", version)
 			return nil

@@ -184,7 +184,8 @@ func kafkaConnectCLI(t *testing.T) string {
 	return bin
 }
 
-// A client of Kafka Connect that knows nothing of Towline drives it.
+// A client of Kafka Connect that knows nothing of Towline drives it, with each of
+// its commands.
 func TestKafkaConnectCLI(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -235,7 +236,29 @@ func TestKafkaConnectCLI(t *testing.T) {
 	once("task", "restart", "--connector", "c", "--task", "0")
 	run(`"RUNNING"`, "task", "list", "--connector", "c")
 	run("Connector c in state RUNNING", "health-check", "--verbose")
+	other := filepath.Join(s.dir, s.write("other.json", `{"connector.class": "file", "topics": "v", "file": "other.jsonl"}`))
+	once("connector", "create", "--name", "d", "--configuration-file", other)
+	run("Connector d in state RUNNING", "health-check", "--verbose")
+	if got := once("connector", "pause-all", "--verbose"); got != "Connector c paused\nConnector d paused\n" {
+		t.Errorf("pausing all: %s", got)
+	}
+	run("Connector d in state PAUSED", "health-check", "--verbose")
+	once("connector", "resume", "--name", "d")
+	run(`"connector": "d",
+        "state": "RUNNING"`, "connector", "list")
+	s.write("other.json", `{"connector.class": "file", "topics": "w", "file": "other.jsonl"}`)
+	once("connector", "update", "--name", "d", "--configuration-file", other)
+	run(`"topics": "w"`, "connector", "configuration", "--name", "d")
+	if out, _ := exec.Command(bin, "connector", "create", "--name", "d", "--configuration-file", cfg, "--url", s.url("")).CombinedOutput(); !strings.Contains(string(out), "Connector d already exists") {
+		t.Errorf("creating what is there: %s", out)
+	}
+	if out, _ := exec.Command(bin, "task", "list", "--connector", "nix", "--url", s.url("")).CombinedOutput(); !strings.Contains(string(out), "Connector nix not found") {
+		t.Errorf("tasks of what is not there: %s", out)
+	}
 	once("connector", "delete", "--name", "c")
+	if got := once("connector", "delete-all", "--name", "d|e", "--verbose"); got != "Connector d deleted\n" {
+		t.Errorf("deleting all: %s", got)
+	}
 	var left []json.RawMessage
 	if err := json.Unmarshal([]byte(once("connector", "list")), &left); err != nil || len(left) > 0 {
 		t.Errorf("in the end there are %s, %v", left, err)
@@ -272,6 +295,8 @@ func TestWorkerConfiguration(t *testing.T) {
 		{"no trust", `{"namesrvAddr": "127.0.0.1:9876", "useTLS": true, "tls.client.trustCertPath": "nix.pem"}`, "nix.pem: no such file"},
 		{"no key", `{"namesrvAddr": "127.0.0.1:9876", "useTLS": true, "tls.client.certPath": "nix.pem"}`, "tls.client.certPath and tls.client.keyPath: have to be PEM"},
 		{"of RocketMQ Connect", `{"namesrvAddr": "127.0.0.1:9876", "httpPort": 8082}`, "give listeners"},
+		{"a reporter", `{"metric.reporters": "org.apache.kafka.common.metrics.JmxReporter"}`, "not one of topic"},
+		{"no reporter", `{"metric.reporters.topic.name": "x"}`, "has no use without metric.reporters"},
 		{"an origin", `{"access.control.allow.origin": "*"}`, "not scheme://host"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

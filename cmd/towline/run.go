@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -24,6 +25,7 @@ import (
 	"github.com/towline/towline/connect/cluster"
 	"github.com/towline/towline/connect/config"
 	"github.com/towline/towline/connect/herder"
+	"github.com/towline/towline/connect/loggers"
 	"github.com/towline/towline/connect/pebblelog"
 	"github.com/towline/towline/connect/rest"
 	"github.com/towline/towline/connect/rocketlog"
@@ -43,6 +45,7 @@ const addressFile = "listen"
 type runFlags struct {
 	dataDir, listen     string
 	logLevel, logFormat string
+	levels              *loggers.Levels
 	retention           time.Duration
 	retentionBytes      int64
 
@@ -58,6 +61,7 @@ type runFlags struct {
 	store                openStore          // nil: positions are where topics are
 	queues               string             // of topics by default, where they are in RocketMQ
 	cluster              cluster.Options    // likewise: how workers share connectors
+	reports              reports
 }
 
 func runCommand(ctx context.Context, args []string, out, errOut io.Writer) error {
@@ -73,7 +77,7 @@ func runCommand(ctx context.Context, args []string, out, errOut io.Writer) error
 	if err != nil {
 		return err
 	}
-	logger, err := newLogger(f, errOut)
+	logger, err := newLogger(&f, errOut)
 	if err != nil {
 		return err
 	}
@@ -87,17 +91,19 @@ func runCommand(ctx context.Context, args []string, out, errOut io.Writer) error
 	return runConnectors(ctx, f, conns, logger)
 }
 
-func newLogger(f runFlags, w io.Writer) (*slog.Logger, error) {
+// newLogger returns the logger of the process, whose levels are in f from then on.
+func newLogger(f *runFlags, w io.Writer) (*slog.Logger, error) {
 	var level slog.Level
-	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
+	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil || !loggers.Valid(level.String()) {
 		return nil, usageError{fmt.Sprintf("-log-level: %q is not one of debug, info, warn, error", f.logLevel)}
 	}
-	opts := &slog.HandlerOptions{Level: level}
+	f.levels = loggers.New(level)
+	all := &slog.HandlerOptions{Level: slog.Level(math.MinInt)}
 	switch f.logFormat {
 	case "text":
-		return slog.New(slog.NewTextHandler(w, opts)), nil
+		return slog.New(f.levels.Handler(slog.NewTextHandler(w, all))), nil
 	case "json":
-		return slog.New(slog.NewJSONHandler(w, opts)), nil
+		return slog.New(f.levels.Handler(slog.NewJSONHandler(w, all))), nil
 	}
 	return nil, usageError{fmt.Sprintf("-log-format: %q is neither text nor json", f.logFormat)}
 }
@@ -152,7 +158,7 @@ func runConnectors(ctx context.Context, f runFlags, files []*config.File, logger
 	reg, w, plugins := parts(&f, logger)
 	var address atomic.Pointer[string] // where this process is reached
 	address.Store(new(string))
-	h := standalone.New(standalone.Options{Registry: plugins, Worker: w, Logger: logger, WorkerID: func() string { return *address.Load() }})
+	h := standalone.New(standalone.Options{Registry: plugins, Worker: w, Logger: logger, Levels: f.levels, WorkerID: func() string { return *address.Load() }})
 	openLog := func(ctx context.Context) (log runLog, err error) {
 		if f.rocket != nil {
 			if log, err = openRocket(ctx, *f.rocket, logger); err == nil {
@@ -184,7 +190,10 @@ func runConnectors(ctx context.Context, f runFlags, files []*config.File, logger
 	go giveMemoryBack(mctx, w)
 	logger.Info("towline runs", "version", version, "topics in", f.place(), "connectors", len(files))
 	for {
-		err = errors.Join(runOver(ctx, w, log, f.stay), log.Close())
+		stopReports := f.reports.start(ctx, w, func() string { return *address.Load() }, logger)
+		err = runOver(ctx, w, log, f.stay)
+		stopReports()
+		err = errors.Join(err, log.Close())
 		if fault := log.Err(); fault == nil || ctx.Err() != nil {
 			logger.Info("towline stopped")
 			return err
@@ -209,7 +218,7 @@ func parts(f *runFlags, logger *slog.Logger) (*prometheus.Registry, *worker.Work
 // api returns the REST API of a herder whose tasks w runs.
 func api(f *runFlags, h herder.Herder, reg *prometheus.Registry, w *worker.Worker, plugins *config.Registry, logger *slog.Logger) *rest.Handler {
 	return rest.New(rest.Options{Herder: h, Log: w.Log, Registry: plugins, Metrics: reg, TaskMetrics: w.TaskMetrics(), Logger: logger, Version: version, Commit: commit(),
-		Accounts: f.accounts, Origins: f.origins, NoTopics: f.noTopics, KeepTopics: f.keepTopics})
+		Levels: f.levels, Accounts: f.accounts, Origins: f.origins, NoTopics: f.noTopics, KeepTopics: f.keepTopics})
 }
 
 // runLog is a log that may fail by itself.

@@ -37,7 +37,7 @@ func workerCommand(ctx context.Context, args []string, out, errOut io.Writer) er
 	if err != nil {
 		return err
 	}
-	logger, err := newLogger(f, errOut)
+	logger, err := newLogger(&f, errOut)
 	if err != nil {
 		return err
 	}
@@ -52,9 +52,9 @@ func workerCommand(ctx context.Context, args []string, out, errOut io.Writer) er
 // it has one.
 func workerOptions() []connect.Option {
 	role := []string{"admin", "reader"}
-	return append(slices.Concat(rocketOptions(), clusterOptions(), offsetOptions()), []connect.Option{
+	return append(slices.Concat(rocketOptions(), clusterOptions(), offsetOptions(), reportOptions()), []connect.Option{
 		{Name: "listeners", Type: connect.TypeList, Default: "http://" + defaultListen, Doc: "Where the REST API is served: `http://host:port` or `https://host:port`, separated by commas."},
-		{Name: "rest.advertised.host.name", Type: connect.TypeString, Doc: "The host that the worker is known by in `worker_id`."},
+		{Name: "rest.advertised.host.name", Type: connect.TypeString, Doc: "The host that the worker is known by in `worker_id`. By default that of the first listener; where that is the same on each machine (a loopback address, or all), workers that share connectors use the host's name."},
 		{Name: "rest.advertised.port", Type: connect.TypeInt, Default: "0", Min: 0, Max: 65535, Doc: "The port that the worker is known by."},
 		{Name: "rest.user.<name>.password", Pattern: regexp.MustCompile(`rest\.user\.([^.]+)\.password`), Type: connect.TypePassword, Doc: "The password of an account. With accounts, nobody else may ask for more than `/health`."},
 		{Name: "rest.user.<name>.role", Pattern: regexp.MustCompile(`rest\.user\.([^.]+)\.role`), Type: connect.TypeString, Values: role, Doc: "`admin`, or `reader`, the default: may change nothing."},
@@ -131,6 +131,9 @@ func readWorker(path string) (runFlags, error) {
 		if u, err := url.Parse(o); err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" {
 			return fault("access.control.allow.origin: %q is not scheme://host[:port]", o)
 		}
+	}
+	if f.reports, err = reportConfig(cfg); err != nil {
+		return fault("%v", err)
 	}
 	if f.listeners, err = workerListeners(cfg); err != nil {
 		return fault("%v", err)
