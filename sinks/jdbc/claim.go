@@ -23,39 +23,39 @@ type stored struct {
 }
 
 // open claims the lane and returns how far it has got.
-func (l *ledger) open(ctx context.Context, conn *sql.Conn) (entries []offsets.Entry, beyond map[place]ahead, err error) {
+func (l *ledger) open(ctx context.Context, conn *sql.Conn) (entries []offsets.Entry, err error) {
 	tx, err := conn.BeginTx(ctx, nil)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer tx.Rollback()
 	if err := l.enter(ctx, tx); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := l.takeOver(ctx, tx); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := l.claim(ctx, tx); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	rows, err := l.read(ctx, tx, " AND lane = "+strconv.Itoa(l.lane))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := tx.Commit(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	entries, beyond, l.versions = []offsets.Entry{}, map[place]ahead{}, map[place]int64{}
+	entries, l.beyond, l.versions = []offsets.Entry{}, map[place]ahead{}, map[place]int64{}
 	for _, r := range rows {
 		l.versions[r.at] = r.version
 		if r.mark.Offset >= 0 {
 			entries = append(entries, offsets.Entry{Key: offsets.MarkKey(r.at.topic, r.at.partition), Pos: r.mark.Position()})
 		}
 		if r.ahead.offset >= max(r.mark.Offset, 0) {
-			beyond[r.at] = r.ahead
+			l.beyond[r.at] = r.ahead
 		}
 	}
-	return entries, beyond, nil
+	return entries, nil
 }
 
 // enter locks the connector's row, so that its lanes are opened one after the

@@ -78,14 +78,17 @@ type ledger struct {
 	// versions are the epochs of the marks, as this lane knows them.
 	versions map[place]int64
 	saving   []place // the marks that the statement appended last writes
+	// beyond is how far open found partitions to be applied beyond their marks,
+	// less what has come of that again since.
+	beyond map[place]ahead
 	// stops is the version of the stopped tables that this lane knows; raised is
 	// 1 while a transaction raises it.
 	stops, raised int64
 }
 
-// appendSave appends the statement that stores state and how far ahead of it
-// partitions are, and fails if the claim has moved on.
-func (l *ledger) appendSave(dst []byte, state []offsets.Entry, beyond map[place]ahead) ([]byte, error) {
+// appendSave appends the statement that stores state, or else how far records have
+// passed ahead of it, and fails if the claim has moved on.
+func (l *ledger) appendSave(dst []byte, state []offsets.Entry, passed map[place]ahead) ([]byte, error) {
 	dst = append(append(append(dst, "INSERT INTO "...), l.table...),
 		" (connector, task, lane, topic, `partition`, lanes, epoch, `offset`, idx, ahead_offset, ahead_count) VALUES "...)
 	l.saving = l.saving[:0]
@@ -99,9 +102,13 @@ func (l *ledger) appendSave(dst []byte, state []offsets.Entry, beyond map[place]
 		if err != nil {
 			return dst, err
 		}
-		dst = l.appendMark(append(dst, ','), place{topic, partition}, m, ahead{offset: -1})
+		at := place{topic, partition}
+		dst = l.appendMark(append(dst, ','), at, m, l.aheadOf(at, m))
 	}
-	for at, a := range beyond {
+	for at, a := range passed {
+		if more, ok := l.beyond[at]; ok && more.offset == a.offset {
+			a.count += more.count
+		}
 		dst = l.appendMark(append(dst, ','), at, offsets.Mark{Offset: -1}, a)
 	}
 	dst = append(append(dst, " AS n ON DUPLICATE KEY UPDATE epoch = IF("...), l.table...)
@@ -109,6 +116,15 @@ func (l *ledger) appendSave(dst []byte, state []offsets.Entry, beyond map[place]
 	dst = append(append(dst, ".ahead_count = n.ahead_count), n.epoch, NULL), lanes = n.lanes, `offset` = IF(n.`offset` < 0, "...), l.table...)
 	dst = append(append(dst, ".`offset`, n.`offset`), idx = IF(n.`offset` < 0, "...), l.table...)
 	return append(dst, ".idx, n.idx), ahead_offset = n.ahead_offset, ahead_count = n.ahead_count"...), nil
+}
+
+// aheadOf returns how far the target is ahead of a new mark: one that has not got
+// to where the target was when the lane was opened takes nothing of that back.
+func (l *ledger) aheadOf(at place, m offsets.Mark) ahead {
+	if a, ok := l.beyond[at]; ok && a.count > 0 && a.offset >= m.Offset {
+		return a
+	}
+	return ahead{offset: -1}
 }
 
 // appendMark appends the row of a partition.

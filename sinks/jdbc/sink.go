@@ -43,9 +43,6 @@ type Sink struct {
 	// feeders are the tables of the source that rows of a target came from.
 	feeders map[string][]string
 
-	// beyond is how far Open found partitions to be applied beyond their
-	// marks: those records are skipped.
-	beyond map[place]ahead
 	// passed is how far records went into transactions since the last State,
 	// for when one has to end before the next.
 	passed map[place]ahead
@@ -101,11 +98,10 @@ func (s *Sink) Open(ctx context.Context) ([]offsets.Entry, error) {
 	if err := s.makeOffsets(ctx); err != nil {
 		return nil, classify("create table "+s.set.offsets.String(), err)
 	}
-	entries, beyond, err := s.ledger.open(ctx, s.main.conn)
+	entries, err := s.ledger.open(ctx, s.main.conn)
 	if err != nil {
 		return nil, classify("claim offsets in "+s.set.offsets.String(), err)
 	}
-	s.beyond = beyond
 	if err := s.loadStops(ctx); err != nil {
 		return nil, classify("read stopped tables from "+s.stops.table.String(), err)
 	}
@@ -328,14 +324,15 @@ func pause(ctx context.Context, d time.Duration) error {
 // skipBeyond marks the records that an earlier run has committed ahead of its
 // marks.
 func (s *Sink) skipBeyond() {
-	if len(s.beyond) == 0 {
+	beyond := s.ledger.beyond
+	if len(beyond) == 0 {
 		return
 	}
 	records := s.batch.b.Records
 	s.batch.skip = append(s.batch.skip[:0], make([]bool, len(records))...)
 	for i := range records {
 		at := place{records[i].Topic, records[i].Partition}
-		a, ok := s.beyond[at]
+		a, ok := beyond[at]
 		switch {
 		case !ok || records[i].Flags&connect.Again != 0:
 		case records[i].Offset < a.offset:
@@ -343,10 +340,10 @@ func (s *Sink) skipBeyond() {
 		case records[i].Offset == a.offset && a.count > 0:
 			s.batch.skip[i] = true
 			a.count--
-			s.beyond[at] = a
+			beyond[at] = a
 			s.note(&records[i])
 		default:
-			delete(s.beyond, at)
+			delete(beyond, at)
 		}
 	}
 }

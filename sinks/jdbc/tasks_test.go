@@ -116,6 +116,50 @@ func TestWhatIsAheadMovesToo(t *testing.T) {
 	expect(t, srv, "SELECT id, COUNT(*) FROM "+db+".p GROUP BY id ORDER BY id", "1,1 2,1 3,1")
 }
 
+// A task that is stopped while what is ahead of a mark comes again leaves that as
+// it was: neither a mark before it nor another end of a transaction in the midst
+// of it makes the rest come twice.
+func TestWhatIsAheadOutlivesMarks(t *testing.T) {
+	srv := mysqltest.Shared(t)
+	db := srv.CreateDB(t)
+	p := plain(t, "p", false)
+	message := func(offset int64, ids ...int) (list []connect.Record) {
+		for _, id := range ids {
+			r := insert(p, id, "x")
+			r.Topic, r.Offset = "topic", offset
+			list = append(list, r)
+		}
+		return list
+	}
+	s := taskSink(t, srv.DSN(db), connect.Env{Lanes: 2})
+	open(t, s)
+	write := func(mark offsets.Mark, records ...connect.Record) {
+		t.Helper()
+		b := &connect.Batch{Records: records}
+		if mark.Offset >= 0 {
+			b.State = []offsets.Entry{{Key: offsets.MarkKey("topic", 0), Pos: mark.Position()}}
+		}
+		if err := s.Write(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	none := offsets.Mark{Offset: -1}
+	write(none, append(message(0, 1, 2), message(1, 3, 4, 5, 6)...)...)
+	reopen(t, s)
+	write(offsets.Mark{Offset: 1}, message(0, 1, 2)...) // before all of it
+	reopen(t, s)
+	write(none, message(1, 3)...) // in the midst
+	reopen(t, s)
+	write(offsets.Mark{Offset: 1, Index: 2}, message(1, 3, 4)...)
+	reopen(t, s)
+	write(offsets.Mark{Offset: 3}, append(message(1, 5, 6, 7), message(2, 8)...)...)
+	expect(t, srv, "SELECT id, COUNT(*) FROM "+db+".p GROUP BY id ORDER BY id", "1,1 2,1 3,1 4,1 5,1 6,1 7,1 8,1")
+	reopen(t, s)
+	if len(s.ledger.beyond) > 0 {
+		t.Errorf("still ahead: %v", s.ledger.beyond)
+	}
+}
+
 // The table as it was when a sink was one task: its marks go on.
 func TestOffsetsOfOneTaskGoOn(t *testing.T) {
 	srv := mysqltest.Shared(t)

@@ -346,15 +346,15 @@ func (s *Sink) finish(ctx context.Context) error {
 // commit commits the records before end, with the batch's State or else with
 // how far they are ahead of it.
 func (s *Sink) commit(ctx context.Context, end int, state bool) (err error) {
-	var beyond map[place]ahead
+	var passed map[place]ahead
 	entries := s.batch.b.State
 	if !state {
 		s.notePassed(end)
-		entries, beyond = nil, s.passed
+		entries, passed = nil, s.passed
 	}
 	s.appendStops()
 	s.packet.begin("")
-	if s.packet.buf, err = s.ledger.appendSave(s.packet.buf, entries, beyond); err != nil {
+	if s.packet.buf, err = s.ledger.appendSave(s.packet.buf, entries, passed); err != nil {
 		return connect.Permanent(err)
 	}
 	s.packet.end(-1, "")
