@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -269,6 +270,26 @@ func executedWith(ctx context.Context, db *sql.DB, want *gtid.Set, wait time.Dur
 		return nil, err
 	}
 	return readSet(ctx, db, "gtid_executed")
+}
+
+// owner follows a GTID in gtid_owned: the thread that commits it.
+var owner = regexp.MustCompile(`#\d+`)
+
+// awaitOwned waits until what is being committed is. Before that others see what
+// a transaction did, and the shape that a statement gave a table, while its GTID
+// is not among the executed ones yet. Who takes long is not waited for: a replica
+// owns the GTIDs of all that it has begun to apply.
+func awaitOwned(ctx context.Context, db *sql.DB, wait time.Duration) error {
+	var text string
+	if err := db.QueryRowContext(ctx, "SELECT @@global.gtid_owned").Scan(&text); err != nil {
+		return err
+	}
+	owned, err := gtid.Parse(owner.ReplaceAllString(text, ""))
+	if err != nil {
+		return fmt.Errorf("gtid_owned %q: %w", text, err)
+	}
+	_, err = executedWith(ctx, db, owned, wait)
+	return err
 }
 
 // commitGroup is more transactions than a server commits at a time.

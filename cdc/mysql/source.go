@@ -171,6 +171,11 @@ func (s *Source) first(ctx context.Context, db *sql.DB, f facts, sh *shapes) (po
 	m := f.mode()
 	var pos position
 	err = sh.seed(ctx, db, func() (err error) {
+		if m == byGTID {
+			if err := awaitOwned(ctx, db, s.settings.commitWait); err != nil {
+				return err
+			}
+		}
 		pos, err = head(ctx, db, m, server)
 		return err
 	})
