@@ -1,20 +1,13 @@
 package main
 
 import (
-	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/towline/towline/e2e/certs"
 )
 
 // says runs a command until its outcome is as wanted: tasks follow in their
@@ -104,40 +97,13 @@ func TestConnectorCommands(t *testing.T) {
 	}
 }
 
-// selfSigned returns a certificate for 127.0.0.1 and its key, in PEM.
-func selfSigned(t *testing.T) (cert, key string) {
-	t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "towline test"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &k.PublicKey, k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	kb, err := x509.MarshalPKCS8PrivateKey(k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var c, p bytes.Buffer
-	if err := pem.Encode(&c, &pem.Block{Type: "CERTIFICATE", Bytes: der}); err != nil {
-		t.Fatal(err)
-	}
-	if err := pem.Encode(&p, &pem.Block{Type: "PRIVATE KEY", Bytes: kb}); err != nil {
-		t.Fatal(err)
-	}
-	return c.String(), p.String()
-}
-
 // Over TLS and with accounts all works as without, for whom it is.
 func TestSecureWorker(t *testing.T) {
 	t.Parallel()
 	s := newSandbox(t)
-	cert, key := selfSigned(t)
-	s.write("server.pem", cert+key)
-	s.write("ca.pem", cert)
+	cert, key := certs.SelfSigned(t, s.dir)
+	s.write("server.pem", textOf(t, cert)+textOf(t, key))
+	ca := filepath.Base(cert)
 	s.write("c.json", fileSink)
 	s.env["TEST_ADMIN"] = "admin-secret"
 	s.write("worker.json", `{"listeners": "https://127.0.0.1:0", "listeners.https.ssl.keystore.location": "server.pem",
@@ -148,14 +114,14 @@ func TestSecureWorker(t *testing.T) {
 		t.Errorf("the address is %s, %v", b, err)
 	}
 	s.expect(exitEnvironment, "certificate", "connector", "list")
-	s.expect(exitRuntime, "TOWLINE_PASSWORD", "connector", "list", "-cacert", "ca.pem")
+	s.expect(exitRuntime, "TOWLINE_PASSWORD", "connector", "list", "-cacert", ca)
 	s.env["TOWLINE_TOKEN"] = "look-secret"
-	s.expect(exitOK, "CONNECTOR", "connector", "list", "-cacert", "ca.pem")
-	s.expect(exitOK, "CONNECTOR", "status", "-cacert", "ca.pem")
-	s.expect(exitRuntime, "may read and change nothing", "connector", "create", "c.json", "-cacert", "ca.pem")
+	s.expect(exitOK, "CONNECTOR", "connector", "list", "-cacert", ca)
+	s.expect(exitOK, "CONNECTOR", "status", "-cacert", ca)
+	s.expect(exitRuntime, "may read and change nothing", "connector", "create", "c.json", "-cacert", ca)
 	delete(s.env, "TOWLINE_TOKEN")
 	s.env["TOWLINE_PASSWORD"] = "admin-secret"
-	s.expect(exitOK, "made out", "connector", "create", "c.json", "-cacert", "ca.pem", "-user", "ann")
+	s.expect(exitOK, "made out", "connector", "create", "c.json", "-cacert", ca, "-user", "ann")
 	r := p.stop()
 	if r.code != exitOK {
 		t.Errorf("exit code %d:\n%s", r.code, r.err)
@@ -165,4 +131,13 @@ func TestSecureWorker(t *testing.T) {
 			t.Errorf("the log has %s:\n%s", secret, r.err)
 		}
 	}
+}
+
+func textOf(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/towline/towline/e2e/certs"
 	"github.com/towline/towline/e2e/child"
 	"github.com/towline/towline/e2e/rockettest"
 )
@@ -141,9 +142,7 @@ func TestNoRocketMQ(t *testing.T) {
 // is wrong with either is said at once.
 func TestSecureRocketMQ(t *testing.T) {
 	t.Parallel()
-	certText, keyText := selfSigned(t)
-	files := newSandbox(t)
-	cert, key := filepath.Join(files.dir, files.write("cert.pem", certText)), filepath.Join(files.dir, files.write("key.pem", keyText))
+	cert, key := certs.SelfSigned(t, t.TempDir())
 	user := `{"username":"towline","password":"secret-1"}`
 	c := rockettest.Start(t, rockettest.Config{
 		Java: []string{"-Dtls.server.mode=permissive", "-Dtls.test.mode.enable=false", "-Dtls.server.certPath=" + cert, "-Dtls.server.keyPath=" + key, "-Dtls.server.need.client.auth=none"},

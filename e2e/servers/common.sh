@@ -123,6 +123,33 @@ ensure_debootstrap() {
 		die "debootstrap cannot be installed; install it by hand and run this again"
 }
 
+# unpack_server name how_long release packages: unpacks a server of a Debian release below $PARTIAL/root, in place of
+# what is there and of what is installed in $HOME_DIR. Without root and apt it says so and fails.
+unpack_server() {
+	local name=$1 how_long=$2 release=$3 packages=$4 mirror
+	: >"$LOG"
+	discard "$PARTIAL"
+	discard "$HOME_DIR"
+	if ((EUID != 0)) || ! command -v apt-get >/dev/null; then
+		say "$name cannot be installed (this needs root and apt); tests that need it will not run"
+		return 1
+	fi
+	ensure_debootstrap
+	fetch_proxy
+	mirror=$(debian_mirror "$release") ||
+		die "none of the archive sites that apt is configured with has Debian $release;" \
+			"set TOWLINE_DEBIAN_MIRROR to a Debian mirror and run this again"
+	step "unpack $name from Debian $release ($how_long)" unpack "$PARTIAL/root" "$release" "$mirror" "$packages" ||
+		die "$name of Debian $release cannot be had; when the mirror is at fault, set TOWLINE_DEBIAN_MIRROR to another"
+}
+
+# settle recipe version: makes what lies in $PARTIAL the installed one.
+settle() {
+	printf 'recipe %s\n%s\n' "$1" "$2" >"$PARTIAL/installed"
+	sync -f "$PARTIAL"
+	mv -T "$PARTIAL" "$HOME_DIR"
+}
+
 # servers_dir: the folder that everything is installed below.
 servers_dir() {
 	local dir=${TOWLINE_SERVERS:-${XDG_CACHE_HOME:-${HOME:?set HOME or TOWLINE_SERVERS}/.cache}/towline/servers}

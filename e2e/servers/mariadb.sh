@@ -48,25 +48,9 @@ make_template() {
 }
 
 install_mariadb() {
-	local mirror root=$PARTIAL/root
-	: >"$LOG"
-	discard "$PARTIAL"
-	discard "$HOME_DIR"
-	if ((EUID != 0)) || ! command -v apt-get >/dev/null; then
-		say "MariaDB cannot be installed (this needs root and apt); tests that need it will not run"
-		return
-	fi
-	ensure_debootstrap
-	fetch_proxy
-	mirror=$(debian_mirror "$RELEASE") ||
-		die "none of the archive sites that apt is configured with has Debian $RELEASE;" \
-			"set TOWLINE_DEBIAN_MIRROR to a Debian mirror and run this again"
-	step "unpack MariaDB from Debian $RELEASE (half a minute, 350 MB)" unpack "$root" "$RELEASE" "$mirror" "$PACKAGES" ||
-		die "MariaDB of Debian $RELEASE cannot be had; when the mirror is at fault, set TOWLINE_DEBIAN_MIRROR to another"
-	step "initialise the template datadir" make_template "$root"
-	printf 'recipe %s\n%s\n' "$RECIPE" "$(chroot "$root" mariadbd --no-defaults --version)" >"$PARTIAL/installed"
-	sync -f "$PARTIAL"
-	mv -T "$PARTIAL" "$HOME_DIR"
+	unpack_server MariaDB "half a minute, 350 MB" "$RELEASE" "$PACKAGES" || return 0
+	step "initialise the template datadir" make_template "$PARTIAL/root"
+	settle "$RECIPE" "$(chroot "$PARTIAL/root" mariadbd --no-defaults --version)"
 }
 
 SERVERS=$(servers_dir)

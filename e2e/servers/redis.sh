@@ -27,25 +27,9 @@ installed() { [[ -r $HOME_DIR/installed && $(head -n 1 "$HOME_DIR/installed") ==
 report() { say "Redis is ready in $HOME_DIR ($(sed -n 2p "$HOME_DIR/installed"))"; }
 
 install_redis() {
-	local mirror root=$PARTIAL/root
-	: >"$LOG"
-	discard "$PARTIAL"
-	discard "$HOME_DIR"
-	if ((EUID != 0)) || ! command -v apt-get >/dev/null; then
-		say "Redis cannot be installed (this needs root and apt); tests that need it will not run"
-		return
-	fi
-	ensure_debootstrap
-	fetch_proxy
-	mirror=$(debian_mirror "$RELEASE") ||
-		die "none of the archive sites that apt is configured with has Debian $RELEASE;" \
-			"set TOWLINE_DEBIAN_MIRROR to a Debian mirror and run this again"
-	step "unpack Redis from Debian $RELEASE (some seconds, 150 MB)" unpack "$root" "$RELEASE" "$mirror" redis-server ||
-		die "Redis of Debian $RELEASE cannot be had; when the mirror is at fault, set TOWLINE_DEBIAN_MIRROR to another"
-	mkdir -p "$root/var/lib/towline"
-	printf 'recipe %s\n%s\n' "$RECIPE" "$(chroot "$root" redis-server --version)" >"$PARTIAL/installed"
-	sync -f "$PARTIAL"
-	mv -T "$PARTIAL" "$HOME_DIR"
+	unpack_server Redis "some seconds, 150 MB" "$RELEASE" redis-server || return 0
+	mkdir -p "$PARTIAL/root/var/lib/towline"
+	settle "$RECIPE" "$(chroot "$PARTIAL/root" redis-server --version)"
 }
 
 SERVERS=$(servers_dir)

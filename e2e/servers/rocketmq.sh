@@ -87,9 +87,7 @@ install_rocketmq() {
 		die "RocketMQ $VERSION cannot be had from the Maven repository that mvn is configured with"
 	rm -rf "$PARTIAL/repository"
 	readlink -f "$(command -v java)" >"$PARTIAL/java"
-	printf 'recipe %s\nRocketMQ %s\n' "$RECIPE" "$VERSION" >"$PARTIAL/installed"
-	sync -f "$PARTIAL"
-	mv -T "$PARTIAL" "$HOME_DIR"
+	settle "$RECIPE" "RocketMQ $VERSION"
 }
 
 SERVERS=$(servers_dir)

@@ -1,22 +1,13 @@
 package jdbc
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	mathbig "math/big"
-	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/towline/towline/connect"
+	"github.com/towline/towline/e2e/certs"
 	"github.com/towline/towline/e2e/mysqltest"
 )
 
@@ -68,7 +59,7 @@ func TestTLS(t *testing.T) {
 	db, dir := srv.CreateDB(t), srv.DataDir()
 	srv.Exec(t, "CREATE USER plain@'%' IDENTIFIED BY 'geheim'; CREATE USER x509@'%' IDENTIFIED BY 'geheim' REQUIRE X509; GRANT ALL ON "+db+".* TO plain@'%', x509@'%'")
 	file := func(name string) string { return filepath.Join(dir, name) }
-	theirs := selfSigned(t, t.TempDir())
+	theirs, _ := certs.SelfSigned(t, t.TempDir())
 	const nobody, other = "signed by nobody we trust", "is for another host"
 	client := "&ssl-cert=" + file("client-cert.pem") + "&ssl-key=" + file("client-key.pem")
 	run := func(user, params, fault string) {
@@ -88,33 +79,8 @@ func TestTLS(t *testing.T) {
 	for _, mode := range []string{"PREFERRED", "REQUIRED", "VERIFY_CA"} {
 		run("x509", mode+"&ssl-ca="+file("ca.pem")+client, "")
 	}
-	ours := selfSigned(t, dir)
+	ours, _ := certs.SelfSigned(t, dir)
 	srv.Exec(t, "SET GLOBAL ssl_ca = 't-cert.pem', ssl_cert = 't-cert.pem', ssl_key = 't-key.pem'; ALTER INSTANCE RELOAD TLS")
 	run("plain", "VERIFY_IDENTITY&ssl-ca="+ours, "")
 	run("plain", "VERIFY_IDENTITY&ssl-ca="+theirs, nobody)
-}
-
-// selfSigned writes a certificate for 127.0.0.1, its own authority, and its key.
-func selfSigned(t *testing.T, dir string) string {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &x509.Certificate{SerialNumber: mathbig.NewInt(1), Subject: pkix.Name{CommonName: "db"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	secret, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, block := range map[string]*pem.Block{"t-cert.pem": {Type: "CERTIFICATE", Bytes: der}, "t-key.pem": {Type: "PRIVATE KEY", Bytes: secret}} {
-		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return filepath.Join(dir, "t-cert.pem")
 }

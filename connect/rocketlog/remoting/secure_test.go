@@ -1,50 +1,23 @@
 package remoting_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
-	"net"
 	"os"
-	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/towline/towline/connect/rocketlog/remoting"
+	"github.com/towline/towline/e2e/certs"
 	"github.com/towline/towline/e2e/rockettest"
 )
 
-// certificate writes a key and a certificate for 127.0.0.1 that vouches for
-// itself, and returns the pool that trusts it.
-func certificate(t *testing.T) (cert, key string, pool *x509.CertPool) {
-	t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	check(t, err)
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "towline test"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &k.PublicKey, k)
-	check(t, err)
-	keyDER, err := x509.MarshalPKCS8PrivateKey(k)
-	check(t, err)
-	dir := t.TempDir()
-	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	check(t, os.WriteFile(cert, certPEM, 0o600))
-	check(t, os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600))
-	pool = x509.NewCertPool()
-	pool.AppendCertsFromPEM(certPEM)
-	return cert, key, pool
-}
-
 // TestSecure speaks TLS to servers with access control.
 func TestSecure(t *testing.T) {
-	cert, key, pool := certificate(t)
+	cert, key := certs.SelfSigned(t, t.TempDir())
+	text, err := os.ReadFile(cert)
+	check(t, err)
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(text)
 	c := rockettest.Start(t, rockettest.Config{
 		Java: []string{"-Dtls.server.mode=permissive", "-Dtls.test.mode.enable=false", "-Dtls.server.certPath=" + cert, "-Dtls.server.keyPath=" + key, "-Dtls.server.need.client.auth=none"},
 		Settings: []string{"authenticationEnabled=true",
