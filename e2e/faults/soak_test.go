@@ -2,6 +2,7 @@ package faults
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -102,10 +103,25 @@ func (r *rig) soak(d time.Duration) {
 			r.t.Fatalf("the program ended by itself: %v\n%s", err, r.proc.LogTail(20))
 		}
 		r.proc.Kill()
+		r.noneStopped()
 	}
 	stop()
 	n := committed(r.t, r.source) - before
 	r.t.Logf("%d kills, %d statements of DDL; %d transactions in the source's log, %.0f a second", kills, r.load.Altered(), n, float64(n)/time.Since(began).Seconds())
+}
+
+// noneStopped fails once the program has stopped a table, when what led to it is
+// still in its log's end.
+func (r *rig) noneStopped() {
+	r.t.Helper()
+	log, err := os.ReadFile(r.proc.Log)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if i := bytes.Index(log, []byte("table is stopped")); i >= 0 {
+		line, _, _ := bytes.Cut(log[i:], []byte("\n"))
+		r.t.Fatalf("%s", line)
+	}
 }
 
 // committed counts the transactions of a server's log by their GTIDs.
