@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -90,19 +92,23 @@ func (a answer) err() error {
 
 // source returns the name of the source that is meant; "" means the only one.
 func (m *model) source(name string) (string, error) {
-	var names []string
-	for n, r := range m.conns {
-		if r.Type == "source" && (name == "" || n == name) {
-			names = append(names, n)
+	var names, found []string
+	for _, n := range slices.Sorted(maps.Keys(m.conns)) {
+		if m.conns[n].Type != "source" {
+			continue
+		}
+		names = append(names, n)
+		if name == "" || n == name {
+			found = append(found, n)
 		}
 	}
 	switch {
-	case len(names) == 0:
-		return "", herder.Errorf(herder.NotFound, "there is no source %q", name)
-	case len(names) > 1:
+	case len(found) == 0:
+		return "", herder.Errorf(herder.Invalid, "there is no source %q; there are: %s", name, strings.Join(names, ", "))
+	case len(found) > 1:
 		return "", herder.Errorf(herder.Invalid, "which source is meant? There are: %s", strings.Join(names, ", "))
 	}
-	return names[0], nil
+	return found[0], nil
 }
 
 func (h *Herder) put(ctx context.Context, list ...offsets.Entry) error {

@@ -96,7 +96,10 @@ func (c *call) signal() error {
 	ctx, cancel := context.WithTimeout(c.ctx(), signalTimeout)
 	defer cancel()
 	did, err := c.h.opts.Herder.Signal(ctx, c.query("connector"), s)
+	var by *herder.Error
 	switch {
+	case errors.As(err, &by):
+		return err
 	case connect.IsPermanent(err):
 		return badRequest("%v", err)
 	case err != nil:

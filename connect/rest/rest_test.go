@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -74,6 +75,14 @@ func (s *counting) Read(ctx context.Context, b *connect.Batch) error {
 	}
 	b.Pos = offsets.Position{3}
 	return nil
+}
+
+// Signal takes one kind of signal.
+func (*counting) Signal(_ context.Context, s connect.Signal) ([]string, error) {
+	if s.Type != "execute-snapshot" {
+		return nil, connect.Permanent(fmt.Errorf("signal %q is not known", s.Type))
+	}
+	return []string{s.Type}, nil
 }
 
 // void is a sink that drops all, or refuses to.
@@ -388,10 +397,50 @@ func TestOrigins(t *testing.T) {
 }
 
 func TestTopicTracking(t *testing.T) {
-	for text, opts := range map[string]Options{"Topic tracking is disabled.": {NoTopics: true}, "Topic tracking reset is disabled.": {KeepTopics: true}} {
-		r := newRigWith(t, opts, quiet())
-		if a := r.ask("PUT", "/connectors/quiet/topics/reset", "", ""); a.Code != 403 || !strings.Contains(a.Body.String(), text) {
-			t.Errorf("%d %s, want %s", a.Code, a.Body, text)
+	for _, c := range []struct {
+		opts         Options
+		method, path string
+		want         string
+	}{
+		{Options{NoTopics: true}, "GET", "/connectors/quiet/topics", "Topic tracking is disabled."},
+		{Options{NoTopics: true}, "PUT", "/connectors/quiet/topics/reset", "Topic tracking is disabled."},
+		{Options{KeepTopics: true}, "PUT", "/connectors/quiet/topics/reset", "Topic tracking reset is disabled."},
+	} {
+		r := newRigWith(t, c.opts, quiet())
+		if a, want := r.ask(c.method, c.path, "", ""), fmt.Sprintf(`{"error_code":403,"message":%q}`, c.want); a.Code != 403 || strings.TrimSpace(a.Body.String()) != want {
+			t.Errorf("%s %s: %d %s, want %s", c.method, c.path, a.Code, a.Body, want)
+		}
+	}
+}
+
+// troubled is a herder that cannot answer.
+type troubled struct {
+	herder.Herder
+	err error
+}
+
+func (h troubled) Health(context.Context) error           { return h.err }
+func (h troubled) List(context.Context) ([]string, error) { return nil, h.err }
+
+// A worker that cannot answer says so in the words of Kafka Connect.
+func TestTrouble(t *testing.T) {
+	r := newRig(t)
+	for _, c := range []struct {
+		err        error
+		path, want string
+		code       int
+	}{
+		{herder.ErrStarting, "/health", `{"message":"Worker is still starting up.","status":"starting"}`, 503},
+		{herder.ErrStarting, "/connectors", `{"error_code":503,"message":"still starting up"}`, 503},
+		{errors.New("no broker"), "/health", `{"message":"Worker was unable to handle this request and may be unable to handle other requests.","status":"unhealthy"}`, 500},
+		{errors.New("no broker"), "/connectors", `{"error_code":500,"message":"no broker"}`, 500},
+		{fmt.Errorf("read the state: %w", context.DeadlineExceeded), "/connectors", `{"error_code":500,"message":"Request timed out. read the state: context deadline exceeded"}`, 500},
+		{herder.Errorf(herder.Conflict, "Connector c has been changed meanwhile"), "/connectors", `{"error_code":409,"message":"Connector c has been changed meanwhile"}`, 409},
+		{herder.Errorf(herder.Forbidden, "not yours"), "/connectors", `{"error_code":403,"message":"not yours"}`, 403},
+	} {
+		r.handler.opts.Herder = troubled{err: c.err}
+		if a := r.ask("GET", c.path, "", ""); a.Code != c.code || strings.TrimSpace(a.Body.String()) != c.want {
+			t.Errorf("%v: %s: %d %s, want %d %s", c.err, c.path, a.Code, a.Body, c.code, c.want)
 		}
 	}
 }

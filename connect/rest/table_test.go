@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -31,19 +32,38 @@ func TestTables(t *testing.T) {
 	if err != nil || len(paths) == 0 {
 		t.Fatalf("no tables: %v", err)
 	}
-	for _, path := range paths {
-		t.Run(strings.TrimSuffix(filepath.Base(path), ".txt"), func(t *testing.T) {
-			t.Parallel()
-			t.Run("alone", func(t *testing.T) { table(t, path, "alone", newRig(t, quiet())) })
-			t.Run("cluster", func(t *testing.T) { table(t, path, "cluster", newClusterRigs(t, "here:8083")[0]) })
-		})
+	// What is another each time, or with each option, is tested elsewhere.
+	answered := &routesSeen{seen: map[string]bool{"GET /metrics": true, "GET /openapi.json": true, "GET /v1/status": true, "PUT /connector-plugins/{plugin}/config/validate": true}}
+	t.Run("all", func(t *testing.T) {
+		for _, path := range paths {
+			t.Run(strings.TrimSuffix(filepath.Base(path), ".txt"), func(t *testing.T) {
+				t.Parallel()
+				t.Run("alone", func(t *testing.T) { table(t, path, "alone", newRig(t, quiet()), answered) })
+				t.Run("cluster", func(t *testing.T) { table(t, path, "cluster", newClusterRigs(t, "here:8083")[0], answered) })
+			})
+		}
+	})
+	for _, rt := range newRig(t).handler.routes {
+		if answered.tables < 2*len(paths) {
+			break // some were not run
+		}
+		if pattern := rt.method + " " + rt.pattern(); !answered.seen[pattern] {
+			t.Errorf("no table has an answer of %s", pattern)
+		}
 	}
+}
+
+// routesSeen are the routes that have answered without an error.
+type routesSeen struct {
+	mu     sync.Mutex
+	seen   map[string]bool
+	tables int // that were gone through
 }
 
 // tellsApart matches what says which worker is asked.
 var tellsApart = regexp.MustCompile(`^(alone|cluster) `)
 
-func table(t *testing.T, path, mode string, r *rig) {
+func table(t *testing.T, path, mode string, r *rig, answered *routesSeen) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -61,13 +81,16 @@ func table(t *testing.T, path, mode string, r *rig) {
 		if !ok {
 			t.Fatalf("block %d has no ----:\n%s", i, block)
 		}
-		got := r.block(tellsApart.ReplaceAllString(asked, ""), strings.TrimSpace(want))
+		got := r.block(tellsApart.ReplaceAllString(asked, ""), strings.TrimSpace(want), answered)
 		if got != strings.TrimSpace(want) && (!*rewrite || mode == "cluster" && only == "") {
 			t.Errorf("%s\n----\n%s\nwant:\n%s", asked, got, want)
 			got = strings.TrimSpace(want)
 		}
 		fmt.Fprintf(&out, "%s\n----\n%s\n\n", asked, got)
 	}
+	answered.mu.Lock()
+	answered.tables++
+	answered.mu.Unlock()
 	if *rewrite {
 		if err := os.WriteFile(path, append(bytes.TrimSpace(out.Bytes()), '\n'), 0o644); err != nil {
 			t.Fatal(err)
@@ -76,7 +99,7 @@ func table(t *testing.T, path, mode string, r *rig) {
 }
 
 // block asks what a block does and returns the answer.
-func (r *rig) block(asked, want string) string {
+func (r *rig) block(asked, want string, answered *routesSeen) string {
 	line, body, _ := strings.Cut(asked, "\n")
 	line, await := strings.CutPrefix(line, "await ")
 	fields := strings.Fields(line)
@@ -90,8 +113,15 @@ func (r *rig) block(asked, want string) string {
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		a := r.ask(fields[0], fields[1], kind, body)
 		got := show(a)
-		if err := r.handler.fitsDescription(r.doc, httptest.NewRequest(fields[0], fields[1], nil), body, a); err != nil {
+		req := httptest.NewRequest(fields[0], fields[1], nil)
+		if err := r.handler.fitsDescription(r.doc, req, body, a); err != nil {
 			return got + "\n" + err.Error()
+		}
+		if a.Code < 300 {
+			_, pattern := r.handler.mux.Handler(req)
+			answered.mu.Lock()
+			answered.seen[pattern] = true
+			answered.mu.Unlock()
 		}
 		if !await || got == want || time.Now().After(deadline) {
 			return got

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/towline/towline/connect"
@@ -22,6 +23,7 @@ func (w *Worker) Signal(ctx context.Context, connector string, s connect.Signal)
 			found = append(found, t)
 		}
 	}
+	slices.Sort(names)
 	switch {
 	case len(found) == 0:
 		return nil, connect.Permanent(fmt.Errorf("there is no source %q; there are: %s", connector, strings.Join(names, ", ")))
