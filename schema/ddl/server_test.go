@@ -328,6 +328,32 @@ func TestIndexesWithoutTheirForeignKeys(t *testing.T) {
 	}
 }
 
+// A new column in front of a renamed one takes its name and its index, as long as
+// that was.
+func TestIndexesOfNewColumnsUnderOldNames(t *testing.T) {
+	conn := server(t)
+	dropDatabases(conn)
+	t.Cleanup(func() { dropDatabases(conn) })
+	f := &follower{conn: conn, m: newModel()}
+	f.ctx.CanEncode, f.ctx.Database, f.ctx.ServerCollation = canEncode, "ddl_one", "utf8mb4_0900_ai_ci"
+	statements := []string{"CREATE DATABASE ddl_one CHARACTER SET utf8mb4"}
+	types := []string{"TINYINT", "SMALLINT UNSIGNED", "MEDIUMINT", "INT", "BIGINT", "FLOAT", "DOUBLE", "DECIMAL(20,5)", "DECIMAL(9,9)", "BIT(12)", "YEAR", "DATE", "TIME(3)", "DATETIME(1)",
+		"TIMESTAMP(6) NULL", "CHAR(4) CHARACTER SET ucs2", "VARCHAR(6)", "BINARY(7)", "ENUM('a','b')", "SET('a','b','c','d','e','f','g','h','i')"}
+	for _, next := range []string{"VARCHAR(30) CHARACTER SET latin1", "CHAR(30)", "VARBINARY(30)"} {
+		var columns, changes []string
+		for i, typ := range types {
+			columns = append(columns, fmt.Sprintf("c%d %s, UNIQUE KEY k%d (c%d)", i, typ, i, i))
+			changes = append(changes, fmt.Sprintf("CHANGE c%d d%d %s, ADD COLUMN c%d %s FIRST", i, i, typ, i, next))
+		}
+		statements = append(statements, "CREATE TABLE ddl_one.t ("+strings.Join(columns, ", ")+")", "ALTER TABLE ddl_one.t "+strings.Join(changes, ", "), "DROP TABLE ddl_one.t")
+	}
+	for _, text := range statements {
+		if accepted, diff := f.run(t, text); !accepted || diff != "" {
+			t.Errorf("%s: accepted %t%s", text, accepted, diff)
+		}
+	}
+}
+
 // discard drops a table that the catalog cannot read.
 func (f *follower) discard(t *testing.T, n ddl.Name) {
 	delete(f.m.defs, n)
@@ -336,6 +362,18 @@ func (f *follower) discard(t *testing.T, n ddl.Name) {
 		if _, err := f.conn.ExecContext(t.Context(), s); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// keepImplicit tells which indexes a server made for foreign keys, which its
+// catalog does not.
+func keepImplicit(d, old *ddl.Def) {
+	if old == nil {
+		return
+	}
+	for i := range d.Indexes {
+		x := &d.Indexes[i]
+		x.Implicit = slices.ContainsFunc(old.Indexes, func(o ddl.Index) bool { return o.Implicit && o.Name == x.Name && len(o.Parts) == len(x.Parts) })
 	}
 }
 
@@ -355,9 +393,8 @@ func (f *follower) resync(t *testing.T) {
 			f.discard(t, n)
 			continue
 		}
-		if f.m.defs[n] = i.Def; describe(old[n]) == describe(i.Def) {
-			f.m.defs[n] = old[n] // it knows more
-		}
+		f.m.defs[n] = i.Def
+		keepImplicit(i.Def, old[n])
 	}
 	dbs, _ := catalog.Databases(t.Context(), f.conn)
 	clear(f.m.dbs)
