@@ -64,6 +64,9 @@ const (
 	// Again: an operator has sent this record once more. It stands where it is
 	// sent, and not at its Offset among the others of its partition.
 	Again
+	// Half: on the delete of a moved row, its change is done only with the insert
+	// that follows, which has the same Seq. Set by sources, for who encodes.
+	Half
 )
 
 // Record is one change of one row. Rows, Origin and Headers point into the
@@ -78,9 +81,9 @@ type Record struct {
 	Before schema.Row // nil where the op has none
 	After  schema.Row // nil where the op has none
 	// Seq counts the row changes of one source: a replayed change has the
-	// same Seq, and both halves of a moved row may have one. Its high 16 bits are an epoch, which rises when the server
-	// behind the source changes. A Read has the Seq of the last change before
-	// it, since its row is as of there.
+	// same Seq, and both halves of a moved row may have one (Half). Its high 16
+	// bits are an epoch, which rises when the server behind the source changes. A
+	// Read has the Seq of the last change before it, since its row is as of there.
 	Seq uint64
 	// Time of the commit at the source (of the reading, for a Read), in
 	// microseconds since 1970.
@@ -103,9 +106,9 @@ func (r *Record) Key() schema.Row {
 }
 
 // DoneSeq returns the Seq up to which all changes of a source are told once r and
-// all before it are. The delete of a moved row is half of a change.
+// all before it are.
 func (r *Record) DoneSeq() uint64 {
-	if r.Op == OpDelete && r.Flags&KeyMoved != 0 && r.Seq > 0 {
+	if r.Flags&Half != 0 && r.Seq > 0 {
 		return r.Seq - 1
 	}
 	return r.Seq

@@ -342,7 +342,11 @@ func (s *Source) finish(r *run, j *job) error {
 	}
 	for i := range b.Records {
 		rec := &b.Records[i]
-		if rec.Op.HasRow() && (i == 0 || !halves(&b.Records[i-1], rec)) {
+		switch {
+		case !rec.Op.HasRow():
+		case i > 0 && halves(&b.Records[i-1], rec):
+			b.Records[i-1].Flags |= connect.Half
+		default:
 			s.seq++
 		}
 		rec.Seq = s.seq

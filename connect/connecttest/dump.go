@@ -36,7 +36,7 @@ var flagNames = []struct {
 	flag connect.Flags
 	name string
 }{{connect.TxEnd, "txend"}, {connect.KeyMoved, "keymoved"}, {connect.Unwrapped, "unwrapped"}, {connect.Reread, "reread"}, {connect.Exact, "exact"},
-	{connect.Dropped, "dropped"}, {connect.Unsettled, "unsettled"}, {connect.GivenUp, "givenup"}, {connect.Again, "again"}}
+	{connect.Dropped, "dropped"}, {connect.Unsettled, "unsettled"}, {connect.GivenUp, "givenup"}, {connect.Again, "again"}, {connect.Half, "half"}}
 
 func dumpRecord(s *strings.Builder, r *connect.Record) {
 	table := "no table"

@@ -123,7 +123,8 @@ func (c *sourceCase) checkBatch(b *connect.Batch, seq uint64) uint64 {
 			c.t.Fatalf("record %d %s:\n%s", i, what, DumpRecord(r))
 		}
 		change := r.Op.HasRow() && r.Op != connect.OpRead
-		if r.Seq < seq || change && r.Seq == seq && (r.Op != connect.OpInsert || r.Flags&connect.KeyMoved == 0) {
+		rest := i > 0 && r.Op == connect.OpInsert && b.Records[i-1].Flags&connect.Half != 0
+		if r.Seq < seq || change && (r.Seq == seq) != rest {
 			c.t.Fatalf("record %d has Seq %d after %d:\n%s", i, r.Seq, seq, DumpRecord(r))
 		}
 		seq = r.Seq

@@ -209,7 +209,7 @@ func (e *encoder) record(r *connect.Record) error {
 // fields writes what there is between head and headers, and returns their bits.
 func (e *encoder) fields(r *connect.Record, tab *table, at int) (head uint16) {
 	buf, l := e.buf, &e.last
-	if flags := byte(r.Flags); flags != 0 { // Again is of the moment: it is in no log
+	if flags := byte(r.Flags); flags != 0 { // Again and Half are of the moment: they are in no log
 		head |= headFlags
 		buf[at] = flags
 		at++
