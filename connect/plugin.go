@@ -42,6 +42,9 @@ type Plugin struct {
 	// Schemas says that an OpSchema which was encoded is decoded as one.
 	// Converters only.
 	Schemas bool
+	// NeedsSchemas returns the options that ask a sink for what a converter without
+	// Schemas does not tell. nil: none does.
+	NeedsSchemas func(cfg Config) []Fault
 	// Explain says what to do about a key that the plug-in does not have but
 	// people know from elsewhere; "" if it does not know it. nil: none.
 	Explain func(key string) string

@@ -103,6 +103,9 @@ func (b *builder) connector(name string) *Connector {
 	b.shared(c.Config.String("value.converter"))
 	c.Converter = b.part(b.reg.Converters, "converter", "value.converter", c.Config.String("value.converter"), "value.converter.")
 	b.keyConverter(c)
+	if need := c.Plugin.NeedsSchemas; need != nil && len(b.faults) == 0 && !c.Converter.Plugin.Schemas {
+		b.faults = append(b.faults, need(c.Config)...)
+	}
 	b.transforms(c)
 	return c
 }

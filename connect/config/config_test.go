@@ -28,10 +28,16 @@ func testRegistry() *Registry {
 	return &Registry{
 		Connectors: []connect.Plugin{
 			{Name: "jdbc", Aliases: []string{"io.example.JdbcSinkConnector"}, Options: opts,
-				Sink: func(connect.Config, connect.Env) (connect.Sink, error) { return nil, nil }},
+				Sink: func(connect.Config, connect.Env) (connect.Sink, error) { return nil, nil },
+				NeedsSchemas: func(cfg connect.Config) []connect.Fault {
+					if cfg.Int("batch.size") == 7 {
+						return []connect.Fault{{Key: "batch.size", Text: "7 takes another converter"}}
+					}
+					return nil
+				}},
 			{Name: "mysql", Options: []connect.Option{{Name: "mask.<n>.salt.<salt>", Pattern: regexp.MustCompile(`mask\.([0-9]+)\.salt\.(.+)`), Type: connect.TypeList, Check: connect.Regexps}}, Source: func(connect.Config, connect.Env) (connect.Source, error) { return nil, nil }},
 		},
-		Converters: []connect.Plugin{{Name: "frame"}, {Name: "json", Options: []connect.Option{{Name: "schemas.enable", Type: connect.TypeBoolean, Default: "true"}}}},
+		Converters: []connect.Plugin{{Name: "frame", Schemas: true}, {Name: "json", Options: []connect.Option{{Name: "schemas.enable", Type: connect.TypeBoolean, Default: "true"}}}},
 		Transforms: []connect.Plugin{{Name: "MaskField", Aliases: []string{"org.example.transforms.MaskField"}, Options: []connect.Option{
 			{Name: "fields", Type: connect.TypeList, Required: true}, {Name: "side", Type: connect.TypeString, Default: "Value", Values: []string{"Value"}}}}},
 		Predicates: []connect.Plugin{{Name: "TopicNameMatches", Options: []connect.Option{{Name: "pattern", Type: connect.TypeString, Required: true}}}},
@@ -75,6 +81,7 @@ func TestBuildFaults(t *testing.T) {
 		{"dead letters", []string{"errors.tolerance", "all"}, "errors.deadletterqueue.topic.name: is required"},
 		{"converter", []string{"value.converter", "jsn"}, `there is no converter "jsn"; did you mean json?`},
 		{"converter option", []string{"value.converter", "json", "value.converter.schema.enable", "true"}, "did you mean value.converter.schemas.enable?"},
+		{"converter without schemas", []string{"value.converter", "json", "batch.size", "7"}, "7 takes another converter"},
 		{"key converter", []string{"key.converter", "json"}, "keys and values have one form"},
 		{"transform", []string{"transforms", "m", "transforms.m.type", "Mask"}, "there is no transform"},
 		{"transform without type", []string{"transforms", "m"}, "transforms.m.type: is required"},
@@ -94,13 +101,13 @@ func TestBuildFaults(t *testing.T) {
 func TestBuildSound(t *testing.T) {
 	t.Setenv("TOWLINE_TEST_SECRET", "s3cret")
 	c, fault := build(t, "connector.class", "io.example.JdbcSinkConnector", "connection.password", "${env:TOWLINE_TEST_SECRET}",
-		"primary.key.mode", "NONE", "transforms", "m", "transforms.m.type", "org.example.transforms.MaskField$Value", "transforms.m.fields", "a,b",
+		"primary.key.mode", "NONE", "batch.size", "8", "transforms", "m", "transforms.m.type", "org.example.transforms.MaskField$Value", "transforms.m.fields", "a,b",
 		"transforms.m.predicate", "p", "transforms.m.negate", "true", "predicates", "p", "predicates.p.type", "TopicNameMatches", "predicates.p.pattern", "x",
 		"value.converter", "json", "value.converter.schemas.enable", "false", "key.converter", "json", "key.converter.schemas.enable", "false")
 	if fault != "" {
 		t.Fatal(fault)
 	}
-	if c.Config.String("connection.password") != "s3cret" || c.Config.String("pk.mode") != "NONE" || c.Config.Int("batch.size") != 500 {
+	if c.Config.String("connection.password") != "s3cret" || c.Config.String("pk.mode") != "NONE" || c.Config.Int("batch.size") != 8 {
 		t.Error("values are not what was given")
 	}
 	if p := c.Public["connection.password"]; p != "${env:TOWLINE_TEST_SECRET}" {

@@ -34,6 +34,8 @@ func Plugin() connect.Plugin {
 		Lanes:    4,
 		Check:    check,
 		Validate: validate,
+
+		NeedsSchemas: needsSchemas,
 	}
 }
 
@@ -74,7 +76,7 @@ func writeOptions() []connect.Option {
 		{Name: "truncate.enabled", Type: connect.TypeBoolean, Default: "true", Importance: connect.Medium, Group: "Writes",
 			Doc: "Whether a table that is truncated at the source is emptied in the target. (Other sinks do not unless told to.)"},
 		{Name: "drop.mode", Type: connect.TypeString, Values: []string{dropIgnore, dropEmpty, dropTable}, Importance: connect.Medium, Group: "Writes",
-			Doc: "What becomes of the target's table when the source drops or renames its table: `drop` drops it, `empty` empties it, `ignore` leaves it as it is, with rows that a new table of the name would meet. " +
+			Doc: "What becomes of the target's table when the source drops or renames its table: `drop` drops it, which takes `value.converter=frame`, `empty` empties it, `ignore` leaves it as it is, with rows that a new table of the name would meet. " +
 				"The default is `drop` with `schema.evolution=full`, else `empty`; `ignore` with `truncate.enabled=false`. A renamed table is copied anew under its new name."},
 		{Name: "batch.size", Type: connect.TypeInt, Default: "3000", Min: 1, Max: 100000, Importance: connect.Medium, Group: "Writes",
 			Doc: "The most rows in one statement. Statements also end at about 1 MiB."},
@@ -84,7 +86,7 @@ func writeOptions() []connect.Option {
 			Check: func(v string) error { _, err := parseTemplate(v); return err }},
 		{Name: "schema.evolution", Type: connect.TypeString, Default: evolveBasic, Values: []string{evolveNone, evolveValidate, evolveBasic, evolveFull}, Importance: connect.Medium, Group: "Tables",
 			Doc: "What to do where a table does not take the source's rows: `basic` creates databases and tables, adds columns, renames and widens them, and never drops or narrows any; " +
-				"`full` does all that the source does: it also drops, narrows, converts and moves columns and changes keys, but leaves alone what only the target has; " +
+				"`full` does all that the source does: it also drops, narrows, converts and moves columns and changes keys, but leaves alone what only the target has, and takes `value.converter=frame`; " +
 				"`validate-only` fails and says which statements are needed; `none` leaves it to the server to refuse rows."},
 		{Name: "auto.create", Type: connect.TypeBoolean, Importance: connect.Low, Group: "Tables",
 			Doc: "Another sink's way to say `schema.evolution=basic` or, where `auto.evolve` is `false` too, `none`."},
@@ -117,6 +119,20 @@ type settings struct {
 
 func validate(cfg connect.Config) []connect.Fault {
 	_, _, faults := readSettings(cfg)
+	return faults
+}
+
+// needsSchemas returns the options that take more than rows: what a statement did
+// to the columns, and that a table is gone.
+func needsSchemas(cfg connect.Config) (faults []connect.Fault) {
+	need := func(key, value, instead string) {
+		if strings.EqualFold(cfg.String(key), value) {
+			faults = append(faults, connect.Fault{Key: key, Text: fmt.Sprintf("%s takes messages that tell of statements, which value.converter=frame writes alone: "+
+				"read topics of a source with value.converter=frame, or set %s=%s", value, key, instead)})
+		}
+	}
+	need("schema.evolution", evolveFull, evolveBasic+", with which columns are added and widened as rows show them, and none is renamed, moved, narrowed or dropped")
+	need("drop.mode", dropTable, dropEmpty)
 	return faults
 }
 

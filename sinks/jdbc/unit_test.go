@@ -158,6 +158,23 @@ func TestSettings(t *testing.T) {
 	}
 }
 
+// What a converter that writes rows alone does not tell is refused, not done by half.
+func TestWhatTakesStatements(t *testing.T) {
+	p := Plugin()
+	for set, want := range map[string]string{"": "", "schema.evolution=basic drop.mode=empty": "", "schema.evolution=FULL": "schema.evolution=basic", "drop.mode=drop": "drop.mode=empty",
+		"schema.evolution=full drop.mode=ignore": "schema.evolution=basic"} {
+		values := map[string]string{"connection.url": "jdbc:mysql://h/db"}
+		for _, kv := range strings.Fields(set) {
+			k, v, _ := strings.Cut(kv, "=")
+			values[k] = v
+		}
+		faults := p.NeedsSchemas(connect.NewConfig("x", p.Options, values))
+		if (want == "") != (len(faults) == 0) || want != "" && (len(faults) != 1 || !strings.Contains(faults[0].Text, "value.converter=frame") || !strings.Contains(faults[0].Text, want)) {
+			t.Errorf("%q: %v, want %q", set, faults, want)
+		}
+	}
+}
+
 var testCharsets = &charsets{collation: map[string]string{"utf8mb4_0900_ai_ci": "utf8mb4", "latin1_swedish_ci": "latin1"}, maxLen: map[string]int{"utf8mb4": 4, "latin1": 1}}
 
 func TestCreateTable(t *testing.T) {
