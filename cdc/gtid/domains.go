@@ -42,6 +42,9 @@ func (d *Domains) find(domain uint32) (int, bool) {
 	return slices.BinarySearchFunc(d.list, domain, func(l Last, domain uint32) int { return cmp.Compare(l.Domain, domain) })
 }
 
+// All returns the last transactions, by domain. The caller must not change them.
+func (d *Domains) All() []Last { return d.list }
+
 // Clone returns a Domains of its own memory with the same content.
 func (d *Domains) Clone() *Domains { return &Domains{slices.Clone(d.list)} }
 
@@ -79,7 +82,20 @@ func (d *Domains) String() string {
 
 // ParseDomains reads the server's syntax.
 func ParseDomains(text string) (*Domains, error) {
+	list, err := ParseLasts(text)
+	if err != nil {
+		return nil, err
+	}
 	d := new(Domains)
+	for _, l := range list {
+		d.Set(l)
+	}
+	return d, nil
+}
+
+// ParseLasts reads transactions in the server's syntax, of which several may be
+// of one domain.
+func ParseLasts(text string) (list []Last, err error) {
 	for part := range strings.SplitSeq(text, ",") {
 		if part = strings.TrimSpace(part); part == "" {
 			continue
@@ -87,7 +103,6 @@ func ParseDomains(text string) (*Domains, error) {
 		fields := strings.Split(part, "-")
 		var n [3]uint64
 		for i, f := range fields {
-			var err error
 			if i > 2 {
 				return nil, fmt.Errorf("gtid: %q is not domain-server-number", part)
 			}
@@ -98,9 +113,9 @@ func ParseDomains(text string) (*Domains, error) {
 		if len(fields) != 3 {
 			return nil, fmt.Errorf("gtid: %q is not domain-server-number", part)
 		}
-		d.Set(Last{uint32(n[0]), uint32(n[1]), n[2]})
+		list = append(list, Last{uint32(n[0]), uint32(n[1]), n[2]})
 	}
-	return d, nil
+	return list, nil
 }
 
 // AppendBinary appends the compact form of d, which delimits itself:

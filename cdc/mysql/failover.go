@@ -20,14 +20,14 @@ import (
 // gives them up: then the tables that they changed are emptied and read anew,
 // and so are those of a transaction that another server has sent in part. pos
 // is corrected.
-func (s *Source) rejoin(ctx context.Context, db *sql.DB, server gtid.UUID, sh *shapes, pos *position, lost *gtid.Set) (marks, []offsets.Entry, error) {
+func (s *Source) rejoin(ctx context.Context, db *sql.DB, server gtid.UUID, sh *shapes, pos *position, lost *losses) (marks, []offsets.Entry, error) {
 	var names []tableName
 	all := false
 	if lost != nil {
-		if names, all = sh.touch.changedBy(lost); !lost.SubsetOf(s.settings.givenUp) {
+		if names, all = sh.touch.changedBy(lost.set); !s.settings.givenUp.covers(lost) {
 			return marks{}, nil, s.settings.lostError(server, pos, lost, names, all)
 		}
-		pos.gtids.Subtract(lost)
+		lost.undo(pos)
 		s.settings.log.Warn("mysql: transactions that were delivered are given up, since the server does not have them; tables that they changed are copied anew",
 			"gtids", lost.String(), "tables", tableList(names, all))
 	}
@@ -35,7 +35,7 @@ func (s *Source) rejoin(ctx context.Context, db *sql.DB, server gtid.UUID, sh *s
 	if p := sh.touch.partial; p != nil && server != pos.server {
 		fresh = append(fresh, offsets.Entry{Key: keyPartial})
 		sh.touch.partial = nil
-		if !p.id.SubsetOf(pos.gtids) {
+		if !p.id.SubsetOf(pos.gtids) { // with MariaDB it never is; it was the one behind pos
 			names = append(names, p.tables...)
 			s.settings.log.Warn("mysql: a transaction was delivered in part when the server was exchanged; the tables that it changes are copied anew",
 				"gtid", p.id.String(), "tables", tableList(p.tables, false))
@@ -48,15 +48,76 @@ func (s *Source) rejoin(ctx context.Context, db *sql.DB, server gtid.UUID, sh *s
 	return marks{}, fresh, nil
 }
 
+// losses are transactions that were delivered and that the server does not have.
+type losses struct {
+	set *gtid.Set // as touches count them
+	// With MariaDB they are, in each domain, those behind one up to another.
+	after, upTo *gtid.Domains
+}
+
+// String says which ones they are.
+func (l *losses) String() string {
+	if l.upTo == nil {
+		return fmt.Sprintf("%s (%d in all)", l.set, l.set.Len())
+	}
+	return fmt.Sprintf("those after %s up to %s (at most %d)", l.after, l.upTo, l.set.Len())
+}
+
+// accept is what gives them up.
+func (l *losses) accept() string {
+	if l.upTo == nil {
+		return l.set.String()
+	}
+	return l.upTo.String()
+}
+
+// undo takes them out of a position.
+func (l *losses) undo(pos *position) {
+	if l.upTo == nil {
+		pos.gtids.Subtract(l.set)
+		return
+	}
+	for _, at := range l.after.All() {
+		pos.domains.Set(at)
+	}
+}
+
+// givenUp are the transactions that may be missing at the server.
+type givenUp struct {
+	set     *gtid.Set
+	domains *gtid.Domains // of MariaDB: up to there
+}
+
+func parseGivenUp(text string) (g givenUp, err error) {
+	if g.set, err = gtid.Parse(text); err == nil {
+		g.domains = new(gtid.Domains)
+		return g, nil
+	}
+	g.set = new(gtid.Set)
+	domains, derr := gtid.ParseDomains(text)
+	if derr != nil && strings.Contains(text, ":") {
+		return g, err
+	}
+	g.domains = domains
+	return g, derr
+}
+
+func (g *givenUp) covers(l *losses) bool {
+	if l.upTo == nil {
+		return l.set.SubsetOf(g.set)
+	}
+	return l.upTo.Within(g.domains)
+}
+
 // lostError says which changes were delivered that the server does not have.
-func (s *settings) lostError(server gtid.UUID, pos *position, lost *gtid.Set, names []tableName, all bool) error {
+func (s *settings) lostError(server gtid.UUID, pos *position, lost *losses, names []tableName, all bool) error {
 	if server == pos.server {
 		return fmt.Errorf("%w: transactions %s were captured, but server %s does not have them any more: its log was reset, or it lost them in a crash, or it was restored from a backup; "+
-			"they changed %s; to copy those anew and go on set %s to %s, or take a new snapshot", connect.ErrPositionLost, lost, gtid.FormatUUID(server), tableList(names, all), optLost, lost)
+			"they changed %s; to copy those anew and go on set %s to %s, or take a new snapshot", connect.ErrPositionLost, lost, gtid.FormatUUID(server), tableList(names, all), optLost, lost.accept())
 	}
-	return connect.Permanent(fmt.Errorf("transactions that were delivered from server %s are not on server %s: %s (%d in all); they changed %s, and their changes have these GTIDs in the topics; "+
+	return connect.Permanent(fmt.Errorf("transactions that were delivered from server %s are not on server %s: %s; they changed %s; which rows, the topics know: a file sink that is made now shows them by these GTIDs (source.gtid); "+
 		"either connect to a server that has them (or let this one replicate them), or give them up: set %s to %s and start again, which empties those tables in the targets and copies them from this server",
-		gtid.FormatUUID(pos.server), gtid.FormatUUID(server), lost, lost.Len(), tableList(names, all), optLost, lost))
+		gtid.FormatUUID(pos.server), gtid.FormatUUID(server), lost, tableList(names, all), optLost, lost.accept()))
 }
 
 // tableList names tables.
@@ -167,16 +228,18 @@ func (s *Source) lookElsewhere(ctx context.Context, db *sql.DB, d *dump, last of
 	at := slices.Clone(s.reached.at)
 	s.reached.mu.Unlock()
 	pos, err := parsePosition(at)
-	if err != nil || !bytes.Equal(at, last) || pos.mode != byGTID {
+	if err != nil || !bytes.Equal(at, last) || !pos.mode.gtids() {
 		return at
 	}
-	var text, set string
-	if err := db.QueryRowContext(ctx, "SELECT @@global.server_uuid, @@global.gtid_executed").Scan(&text, &set); err != nil {
+	var text string
+	if err := db.QueryRowContext(ctx, "SELECT "+identityOf(pos.mode == byDomain)).Scan(&text); err != nil {
 		return at // it may be away; Read tells if ours is
 	}
 	server, err := gtid.ParseUUID(text)
-	have, err2 := gtid.Parse(set)
-	if err != nil || err2 != nil || server == pos.server || have.SubsetOf(pos.gtids) {
+	if err != nil || server == pos.server {
+		return at
+	}
+	if there, err := head(ctx, db, pos.mode, server); err != nil || pos.covers(&there) {
 		return at
 	}
 	d.end(fmt.Errorf("the address leads to server %s now, which has more than server %s sends, whose log we read; connecting again", text, gtid.FormatUUID(pos.server)))

@@ -65,7 +65,7 @@ func TestLostInFailover(t *testing.T) {
 	if !connect.IsPermanent(err) || errors.Is(err, connect.ErrPositionLost) {
 		t.Fatal(err)
 	}
-	for _, want := range []string{lost, "4 in all", optLost, fmt.Sprintf("%[1]s.v, %[1]s.w, %[1]s.x, %[1]s.y,", r.db)} {
+	for _, want := range []string{lost, "4 in all", optLost, fmt.Sprintf("%[1]s.v, %[1]s.w, %[1]s.x, %[1]s.y;", r.db)} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in: %v", want, err)
 		}

@@ -1,13 +1,10 @@
 package mysql
 
 import (
-	"context"
-	"database/sql"
 	"fmt"
 	"strings"
 
 	"github.com/towline/towline/cdc/binlog"
-	"github.com/towline/towline/cdc/gtid"
 	"github.com/towline/towline/connect"
 	"github.com/towline/towline/schema"
 )
@@ -16,35 +13,6 @@ import (
 // domains; the GTID event stands for BEGIN and XA START too. It sends statements
 // (ANNOTATE_ROWS) only to who asks for them; we always do, since a log without
 // gaps is what tells that no event is missing.
-
-// mariaSession is what a replica of MariaDB tells the server before it asks for
-// the log: that it knows GTIDs, and up to where it has the log.
-func mariaSession(pos *position) string {
-	return fmt.Sprintf("SET @mariadb_slave_capability = 4, @slave_connect_state = '%s', @slave_gtid_strict_mode = 0, @slave_gtid_ignore_duplicates = 0", pos.domains)
-}
-
-// readDomains returns the end of MariaDB's log.
-func readDomains(ctx context.Context, db *sql.DB) (*gtid.Domains, error) {
-	var text string
-	if err := db.QueryRowContext(ctx, "SELECT @@global.gtid_binlog_pos").Scan(&text); err != nil {
-		return nil, err
-	}
-	return gtid.ParseDomains(text)
-}
-
-// resumableMaria returns nil if MariaDB's log has got as far as pos. Whether it
-// still has what follows the server says when it is asked for the log.
-func resumableMaria(ctx context.Context, db *sql.DB, pos *position, server gtid.UUID) error {
-	end, err := readDomains(ctx, db)
-	if err != nil {
-		return err
-	}
-	if missing := pos.domains.Missing(end); !missing.Empty() {
-		return fmt.Errorf("%w: transactions up to %s were captured, but the log of server %s ends at %q: it was reset, or lost them in a failover, or it is not the same data; "+
-			"connect to a server that has them, or take a new snapshot", connect.ErrPositionLost, missing, gtid.FormatUUID(server), end)
-	}
-	return nil
-}
 
 // beginMaria opens a transaction of MariaDB.
 func (q *sequencer) beginMaria(h *binlog.Header, body []byte) error {

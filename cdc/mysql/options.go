@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/towline/towline/cdc/gtid"
 	"github.com/towline/towline/connect"
 	"github.com/towline/towline/offsets"
 )
@@ -108,7 +107,7 @@ func connectionOptions() []connect.Option {
 			Doc: "Regular expressions of the server UUIDs in GTIDs whose transactions do not count. Not together with `gtid.source.includes`."},
 		{Name: optSourceRows, Type: connect.TypeBoolean, Default: "true", Importance: connect.Low, Group: groupConnection,
 			Doc: "Whether changes of rows by transactions that do not count (`gtid.source.includes`, `gtid.source.excludes`) are left out, and counted. Targets then are not what the source is. Copies have all rows, and statements that change tables are followed."},
-		{Name: optLost, Type: connect.TypeString, Importance: connect.Low, Group: groupConnection, Check: func(v string) error { _, err := gtid.Parse(v); return err },
+		{Name: optLost, Type: connect.TypeString, Importance: connect.Low, Group: groupConnection, Check: func(v string) error { _, err := parseGivenUp(v); return err },
 			Doc: "GTIDs of transactions that are given up when the server does not have them although they were delivered, as after a failover that lost them. " +
 				"The tables that they changed are emptied in the targets and copied from the server. Without it such a connector stops with an error that says what to set here. Later losses are not covered."},
 	}
@@ -287,7 +286,7 @@ type settings struct {
 	log            *slog.Logger
 	noReread       bool // see Source.NoReread
 	sources        sources
-	givenUp        *gtid.Set     // transactions that may be missing at the server
+	givenUp        givenUp
 	lookEvery      time.Duration // how often the server is asked for its log and who it is
 	maxPos         uint64        // positions from here on cannot be asked for
 	commitWait     time.Duration // how long a commit may take after it is in the log
@@ -298,7 +297,7 @@ func newSettings(cfg connect.Config) (*settings, error) {
 	if err != nil {
 		return nil, connect.Permanent(err)
 	}
-	lost, err := gtid.Parse(cfg.String(optLost))
+	lost, err := parseGivenUp(cfg.String(optLost))
 	if err != nil {
 		return nil, connect.Permanent(fmt.Errorf("%s: %w", optLost, err))
 	}

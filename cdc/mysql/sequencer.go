@@ -293,6 +293,7 @@ func (q *sequencer) begin(g binlog.GTID, h *binlog.Header) {
 func (q *sequencer) end() {
 	if g := &q.tx.gtid; q.pos.mode == byDomain {
 		q.pos.domains.Set(g.Last())
+		q.touched(g)
 	} else if g.GNO != 0 {
 		q.pos.gtids.Add(g.SID, g.Tag, g.GNO)
 		q.touched(g)
@@ -312,11 +313,12 @@ func (q *sequencer) end() {
 
 // touched takes note of the tables that the transaction changed.
 func (q *sequencer) touched(g *binlog.GTID) {
+	by := originOf(g)
 	for _, t := range q.tx.hit {
-		q.shapes.touch.note(t.name, g)
+		q.shapes.touch.note(t.name, by)
 	}
 	for _, n := range q.tx.named {
-		q.shapes.touch.note(n, g)
+		q.shapes.touch.note(n, by)
 	}
 	if p := q.shapes.touch.partial; q.tx.part || p != nil && p.id.Contains(g.SID, g.Tag, g.GNO) {
 		q.open = append(q.open, offsets.Entry{Key: keyPartial})

@@ -173,7 +173,7 @@ func head(ctx context.Context, db *sql.DB, m mode, server gtid.UUID) (position, 
 // nothing. It gives the server a while to commit what it has sent already. Of
 // transactions that do not count pos is made to have what the server does not
 // send any more.
-func resumable(ctx context.Context, db *sql.DB, f facts, pos *position, counts *sources, wait time.Duration) (lost *gtid.Set, err error) {
+func resumable(ctx context.Context, db *sql.DB, f facts, pos *position, counts *sources, wait time.Duration) (lost *losses, err error) {
 	server, err := f.uuid()
 	if err != nil {
 		return nil, err
@@ -184,7 +184,7 @@ func resumable(ctx context.Context, db *sql.DB, f facts, pos *position, counts *
 	}
 	switch pos.mode {
 	case byDomain:
-		return nil, resumableMaria(ctx, db, pos, server)
+		return behindMaria(ctx, db, pos, server)
 	case byFile:
 		if server != pos.server {
 			return nil, fmt.Errorf("%w: this is server %s, but the saved position %s:%d is of server %s, and files and positions mean nothing on another server; "+
@@ -203,16 +203,13 @@ func resumable(ctx context.Context, db *sql.DB, f facts, pos *position, counts *
 	if !pos.gtids.SubsetOf(executed) {
 		missing := pos.gtids.Clone()
 		missing.Subtract(executed)
-		var foreign *gtid.Set
-		lost, foreign = counts.part(missing)
+		set, foreign := counts.part(missing)
 		pos.gtids.Subtract(foreign)
-	}
-	if lost != nil && lost.Empty() {
-		lost = nil
-	}
-	if lost != nil {
-		if err := catchingUp(ctx, db, lost); err != nil {
-			return nil, err
+		if !set.Empty() {
+			lost = &losses{set: set}
+			if err := catchingUp(ctx, db, set); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return lost, passPurged(ctx, db, pos, counts)

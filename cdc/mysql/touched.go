@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/towline/towline/cdc/binlog"
 	"github.com/towline/towline/cdc/gtid"
 	"github.com/towline/towline/offsets"
 )
@@ -56,16 +55,16 @@ type partial struct {
 // track returns the State that says from where on it is known what changed,
 // nil if it is there.
 func (t *touches) track(pos *position) []offsets.Entry {
-	if t.since != nil || pos.mode != byGTID {
+	if t.since != nil || !pos.mode.gtids() {
 		return nil
 	}
-	t.since = pos.gtids.Clone()
+	t.since = pos.passed()
 	return []offsets.Entry{{Key: keyTracked, Pos: t.since.AppendBinary(nil)}}
 }
 
 // note takes note of a transaction that changed a table.
-func (t *touches) note(n tableName, g *binlog.GTID) {
-	if g.GNO == 0 {
+func (t *touches) note(n tableName, by origin) {
+	if by.gno == 0 {
 		return
 	}
 	x := t.byTable[n]
@@ -78,12 +77,12 @@ func (t *touches) note(n tableName, g *binlog.GTID) {
 		t.dirty = append(t.dirty, x)
 	}
 	for i := range x.last {
-		if o := &x.last[i]; o.sid == g.SID && o.tag == g.Tag {
-			o.gno = max(o.gno, g.GNO)
+		if o := &x.last[i]; o.sid == by.sid && o.tag == by.tag {
+			o.gno = max(o.gno, by.gno)
 			return
 		}
 	}
-	x.last = append(x.last, origin{g.SID, g.Tag, g.GNO})
+	x.last = append(x.last, by)
 }
 
 // save appends the entries of what is not yet saved.

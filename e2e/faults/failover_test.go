@@ -2,7 +2,11 @@ package faults
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -145,6 +149,83 @@ func TestPurgedLogIsHealed(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Which rows a failover has lost is in the topics: a file sink that is made then
+// shows them, by the GTIDs that the error names.
+func TestRowsOfALossyFailover(t *testing.T) {
+	r := &rig{t: t, dir: t.TempDir(), source: mysqltest.Start(t), target: mysqltest.Start(t)}
+	standby := mysqltest.Start(t)
+	address := r.source.Proxy(t)
+	r.connectors(options{noLedger: true, sourceAddr: func(*rig) (string, int) { return address.Host(), address.Port() }})
+	t.Cleanup(func() { r.proc.Kill() })
+	r.source.Exec(t, "CREATE DATABASE work; CREATE TABLE work.fruit (id INT PRIMARY KEY, v VARCHAR(20)); INSERT INTO work.fruit VALUES (1, 'apple')")
+	follow(t, standby, r.source)
+	r.start()
+	if err := r.proc.Wait(t.Context(), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	r.source.Exec(t, "INSERT INTO work.fruit VALUES (2, 'pear')")
+	if err := r.proc.Wait(t.Context(), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	kept := r.source.Query(t, "SELECT @@gtid_executed")[0][0]
+	if late := standby.Query(t, "SELECT WAIT_FOR_EXECUTED_GTID_SET(?, 60)", kept)[0][0]; late != "0" {
+		t.Fatal("the replica does not catch up")
+	}
+	standby.Exec(t, "STOP REPLICA; RESET REPLICA ALL; SET GLOBAL super_read_only = OFF; SET GLOBAL read_only = OFF")
+	r.source.Exec(t, "UPDATE work.fruit SET v = 'plum' WHERE id = 1; DELETE FROM work.fruit WHERE id = 2; INSERT INTO work.fruit VALUES (3, 'fig')")
+	if err := r.proc.Wait(t.Context(), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	lost := strings.ReplaceAll(r.source.Query(t, "SELECT GTID_SUBTRACT(@@gtid_executed, ?)", kept)[0][0], "\n", "")
+	address.Point(standby.Addr())
+	address.Cut()
+	says(t, r, lost+" (3 in all)")
+	file := filepath.Join(r.dir, "lost.jsonl")
+	if _, err := r.proc.Post(t.Context(), "/connectors", fmt.Sprintf(`{"name": "lost", "config": {"connector.class": "file", "topics.regex": "w\\..*", "file": %q}}`, file)); err != nil {
+		t.Fatal(err)
+	}
+	var rows []string
+	for end := time.Now().Add(time.Minute); len(rows) < 3; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("the file shows %q", rows)
+		}
+		rows = rowsByGTID(t, file, func(gtid string) bool {
+			return standby.Query(t, "SELECT GTID_SUBSET(?, ?)", gtid, lost)[0][0] == "1"
+		})
+	}
+	if got, want := strings.Join(rows, " "), `work.fruit u {"id":1} work.fruit d {"id":2} work.fruit c {"id":3}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// rowsByGTID returns the changes in a file whose GTID is wanted.
+func rowsByGTID(t *testing.T, file string, wanted func(gtid string) bool) (rows []string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		var l struct {
+			Key   json.RawMessage
+			Value struct {
+				Op     string
+				Source struct{ GTID, DB, Table string }
+			}
+		}
+		if !strings.HasSuffix(line, "\n") {
+			break // it is being written
+		}
+		if err := json.Unmarshal([]byte(line), &l); err != nil {
+			t.Fatal(err)
+		}
+		if l.Value.Source.GTID != "" && wanted(l.Value.Source.GTID) {
+			rows = append(rows, fmt.Sprintf("%s.%s %s %s", l.Value.Source.DB, l.Value.Source.Table, l.Value.Op, l.Key))
+		}
+	}
+	return rows
 }
 
 // says waits until the source's task has failed with such a reason.
