@@ -18,16 +18,51 @@ type progress struct {
 	time   int64 // commit time of the last record that is through, microseconds
 	tables map[string]connect.TableStatus
 	queue  func() (used, size int) // of the running attempt; nil: there is none
+
+	// Of the running attempt of a source: whether it reads, how many batches it has
+	// read, and how many of them are in the log. Of a table whose copy is complete
+	// the rows are in the log when needs of them are.
+	reading               bool
+	taken, through, needs int64
 }
 
 func newProgress() *progress {
 	return &progress{marks: map[partition]offsets.Mark{}, tables: map[string]connect.TableStatus{}}
 }
 
+// opening begins an attempt. What is told of tables before it is opened is as
+// it was saved.
+func (p *progress) opening() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.reading, p.taken, p.through, p.needs = false, 0, 0, 0
+}
+
 func (p *progress) opened(pos offsets.Position) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.pos = append(offsets.Position(nil), pos...)
+	p.pos, p.reading = append(offsets.Position(nil), pos...), true
+}
+
+// took notes a batch that was read.
+func (p *progress) took() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.taken++
+}
+
+// wrote notes that a batch is in the log.
+func (p *progress) wrote() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.through++
+}
+
+// onTheWay reports whether rows of a copy that is complete are not in the log yet.
+func (p *progress) onTheWay() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.through < p.needs
 }
 
 func (p *progress) saved(pos offsets.Position) {
@@ -85,6 +120,9 @@ func (p *progress) report(s connect.TableStatus) connect.TableState {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	before := p.tables[s.Table].State
+	if p.reading && s.State == connect.TableFollowing && before != "" && before != s.State {
+		p.needs = p.taken + 1 // it is told with the batch that is being read
+	}
 	p.tables[s.Table] = s
 	return before
 }

@@ -68,6 +68,7 @@ func (t *sourceTask) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	t.progress.opening()
 	if err := t.source.Open(ctx, from, state); err != nil {
 		return fmt.Errorf("open source: %w", err)
 	}
@@ -146,6 +147,7 @@ func (t *sourceTask) readLoop(ctx context.Context, free <-chan *sourceUnit, out 
 			}
 			return fmt.Errorf("read: %w", err)
 		}
+		t.progress.took()
 		t.meter.read(&u.batch)
 		u.left = time.Now()
 		select {
@@ -401,6 +403,7 @@ func (t *sourceTask) appendLoop(ctx context.Context, in <-chan *sourceUnit, free
 		writing.enter(stageCommit)
 		for _, u := range units {
 			t.meter.written(&u.batch, u.msgs.Size())
+			t.progress.wrote()
 			if u.batch.Pos != nil {
 				t.progress.saved(u.batch.Pos)
 				if err := t.source.Commit(ctx, u.batch.Pos); err != nil { // invariant 2

@@ -250,6 +250,9 @@ func (w *Worker) sourcesBehind(g goal, stopped bool, of func(*supervisor) bool) 
 				return fmt.Sprintf("source %s: table %s is stopped: %s", s.id, name, t.Reason)
 			}
 		}
+		if s.prog.onTheWay() {
+			return fmt.Sprintf("source %s: rows of a copy are on their way to the log", s.id)
+		}
 		if c := s.conn.Plugin.Covers; c != nil && (len(pos) == 0 || !c(pos, g.heads[s.id])) {
 			return fmt.Sprintf("source %s has not read all yet", s.id)
 		}
