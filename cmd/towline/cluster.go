@@ -96,6 +96,7 @@ func runCluster(ctx context.Context, f runFlags, files []*config.File, logger *s
 	if err != nil {
 		return errors.Join(err, log.Close())
 	}
+	w.Show(clusterCollector{h.Counts})
 	handler := api(&f, h, reg, w, plugins, logger)
 	var address atomic.Pointer[string]
 	address.Store(new(string))

@@ -12,9 +12,11 @@ import (
 	"time"
 
 	"github.com/towline/towline/connect"
+	"github.com/towline/towline/connect/deadletter"
 	"github.com/towline/towline/connect/frame"
 	"github.com/towline/towline/connect/rocketlog"
 	"github.com/towline/towline/connect/rocketlog/remoting"
+	"github.com/towline/towline/connect/worker"
 	"github.com/towline/towline/e2e/mysqltest"
 	"github.com/towline/towline/e2e/rockettest"
 )
@@ -38,10 +40,16 @@ func (m *team) change() {
 	m.srv.Exec(m.t, fmt.Sprintf("INSERT INTO %s.a VALUES (%d)", m.db, m.next))
 }
 
+// arrivedAll waits, at a worker, until all is in all targets.
+func (m *team) arrivedAll(w *rocketWorker) {
+	m.t.Helper()
+	w.await("all in the targets", func() bool { code, _ := w.ask("GET", "/v1/status?wait=20s", ""); return code == 200 })
+}
+
 // arrived waits, at a worker, until all is in the target, and compares.
 func (m *team) arrived(w *rocketWorker) {
 	m.t.Helper()
-	w.await("all in the target", func() bool { code, _ := w.ask("GET", "/v1/status?wait=20s", ""); return code == 200 })
+	m.arrivedAll(w)
 	got := fmt.Sprint(m.srv.Query(m.t, "SELECT id FROM "+m.db+"_copy.a ORDER BY id"))
 	if want := fmt.Sprint(m.srv.Query(m.t, "SELECT id FROM "+m.db+".a ORDER BY id")); got != want {
 		m.t.Fatalf("the copy has %s, want %s", got, want)
@@ -99,6 +107,8 @@ func TestWorkersShareConnectors(t *testing.T) {
 	m.workers[1].must(201, "POST", "/connectors", target(srv, srv.User, srv.Password, m.db+"_copy"))
 	m.arrived(m.workers[2])
 	m.sameEverywhere()
+	m.statusEverywhere()
+	m.lettersAnywhere()
 	m.topicIsMade(c)
 
 	dead := m.owner(m.workers[0], "in", "")
@@ -212,6 +222,85 @@ func (m *team) sameEverywhere() {
 			m.t.Errorf("the cluster is %s, without %s", text, w.addr)
 		}
 	}
+}
+
+// statusEverywhere: all workers show all tasks, with who runs them.
+func (m *team) statusEverywhere() {
+	m.t.Helper()
+	for _, w := range m.workers {
+		w.await("the status of all tasks", func() bool {
+			var st worker.Status
+			code, text := w.ask("GET", "/v1/status", "")
+			if code != 200 || json.Unmarshal([]byte(text), &st) != nil || len(st.Connectors) != 2 || !st.Arrived {
+				return false
+			}
+			for _, c := range st.Connectors {
+				if len(c.Tasks) != 1 || c.Tasks[0].State != worker.StateRunning || c.Tasks[0].Worker != m.owner(w, c.Name, "").addr ||
+					c.Type == "source" && (c.Position == "" || len(c.Tables) == 0) {
+					return false
+				}
+			}
+			return st.Connectors[0].Name == "copy"
+		})
+		w.await("the metrics of the cluster", func() bool {
+			_, text := w.ask("GET", "/metrics?tables=false", "")
+			return strings.Contains(text, "\ntowline_cluster_members 3\n") && strings.Contains(text, "\ntowline_cluster_lease_renewals_total ")
+		})
+	}
+	m.workers[0].await("the lag of a partition", func() bool {
+		_, text := m.owner(m.workers[0], "copy", "").ask("GET", "/metrics", "")
+		return strings.Contains(text, `towline_partition_lag_messages{connector="copy",partition="2",task="0",topic="t.`+m.db+`.a"} 0`)
+	})
+}
+
+// lettersAnywhere: dead letters are sent again by a worker that runs no task of
+// their connector, or not all of them.
+func (m *team) lettersAnywhere() {
+	m.t.Helper()
+	const n = 12
+	to := m.db + "_strict"
+	m.t.Cleanup(func() { m.srv.DB().Exec("DROP DATABASE IF EXISTS " + to) })
+	m.srv.Exec(m.t, fmt.Sprintf("CREATE DATABASE %s; CREATE TABLE %[1]s.b (id INT PRIMARY KEY, v VARCHAR(3)); CREATE TABLE %s.b (id INT PRIMARY KEY, v VARCHAR(20))", to, m.db))
+	conf := strings.Replace(target(m.srv, m.srv.User, m.srv.Password, to), `"connector.class"`,
+		`"tasks.max": "3", "errors.tolerance": "all", "errors.deadletterqueue.topic.name": "dead", "schema.evolution": "none", "connector.class"`, 1)
+	conf = strings.Replace(conf, `"topics.regex": "t\\..*"`, fmt.Sprintf(`"topics": "t.%s.b"`, m.db), 1)
+	conf = strings.Replace(conf, `"name": "copy"`, `"name": "strict"`, 1)
+	m.workers[0].must(201, "POST", "/connectors", conf)
+	for i := range n {
+		m.srv.Exec(m.t, fmt.Sprintf("INSERT INTO %s.b VALUES (%d, 'too long')", m.db, i))
+	}
+	m.arrivedAll(m.workers[0])
+	var page deadletter.Page
+	_, text := m.workers[1].ask("GET", "/v1/connectors/strict/deadletters", "")
+	if err := json.Unmarshal([]byte(text), &page); err != nil || len(page.Letters) != n {
+		m.t.Fatalf("the dead letters are %s, %v", text, err)
+	}
+	m.srv.Exec(m.t, "ALTER TABLE "+to+".b MODIFY v VARCHAR(20)")
+	ids := map[*rocketWorker][]int64{} // a third of them by each worker
+	for i, l := range page.Letters {
+		w := m.workers[i%len(m.workers)]
+		ids[w] = append(ids[w], l.ID)
+	}
+	for w, ids := range ids {
+		body, err := json.Marshal(map[string]any{"ids": append(ids, 9999)})
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		var done struct{ Letters []worker.Retried }
+		code, text := w.ask("POST", "/v1/connectors/strict/retry", string(body))
+		if err := json.Unmarshal([]byte(text), &done); err != nil || code != 200 || len(done.Letters) != len(ids)+1 {
+			m.t.Fatalf("%s answers %d %s, %v", w.addr, code, text, err)
+		}
+		for i, l := range done.Letters {
+			if sent := l.State == deadletter.Sent; sent != (i < len(ids)) || sent == (l.Error != "") {
+				m.t.Errorf("%s says of letter %d: %+v", w.addr, l.ID, l)
+			}
+		}
+	}
+	if got := m.srv.Query(m.t, "SELECT COUNT(*) FROM "+to+".b")[0][0]; got != fmt.Sprint(n) {
+		m.t.Errorf("the target has %s rows of %d", got, n)
+	}
+	m.workers[2].must(204, "DELETE", "/connectors/strict", "")
 }
 
 // topicIsMade: with the queues and the retention that were asked for.

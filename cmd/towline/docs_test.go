@@ -206,7 +206,7 @@ func TestLinksOfDocuments(t *testing.T) {
 }
 
 // metricName finds the names of our metrics.
-var metricName = regexp.MustCompile(`\btowline_(?:tables|[a-z_]+(?:_total|_seconds|_units|_rows|_messages))\b`)
+var metricName = regexp.MustCompile(`\btowline_(?:tables|[a-z_]+(?:_total|_seconds|_units|_rows|_messages|_members|_claims))\b`)
 
 // pluginGauges are metrics that plug-ins make up, as far as metricName finds
 // them.
@@ -214,7 +214,7 @@ var pluginGauges = []string{"towline_log_left_seconds"}
 
 func TestDocumentedMetrics(t *testing.T) {
 	reg := prometheus.NewRegistry()
-	worker.New(slog.New(slog.DiscardHandler), worker.NewMetrics(reg))
+	worker.New(slog.New(slog.DiscardHandler), worker.NewMetrics(reg)).Show(clusterCollector{})
 	descs := make(chan *prometheus.Desc, 100)
 	reg.Describe(descs)
 	close(descs)

@@ -64,11 +64,13 @@ func (r *running) ended() bool {
 
 // guard ends all tasks at once when the lease has lapsed.
 func (h *Herder) guard() {
-	if h.lease.err() == nil {
-		return
-	}
+	held := h.lease.err() == nil
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.noteLease(held)
+	if held {
+		return
+	}
 	for t, r := range h.local {
 		if !r.aborted {
 			h.opts.Logger.Warn("the worker's lease has lapsed: the task is stopped", "connector", t.Connector, "task", t.Task)
@@ -131,6 +133,7 @@ func (h *Herder) arrange(m *model) (start []Task, write bool) {
 	me, incarnation := h.opts.WorkerID, h.incarnation()
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.noteTasks(m, want)
 	for t, r := range h.local {
 		c, ok := m.claims[t]
 		mine := ok && c.by(me, incarnation) && c.Epoch == r.claim.Epoch

@@ -86,6 +86,7 @@ type Herder struct {
 	lease      lease
 	confs      confs
 	woken      chan struct{}
+	counts     counts
 	leaving    atomic.Bool
 	joined     atomic.Bool
 
@@ -101,7 +102,11 @@ type Herder struct {
 	incarnations int    // how often it has joined
 	local        map[Task]*running
 	told         map[Task]taskStatus // what of it the others know
+	slots        map[int]bool        // of questions that wait for an answer
 	fault        error               // why the state cannot be read
+
+	viewing sync.Mutex // of view, over the questions that make it; no lock is held when it is taken
+	view    worker.Status
 }
 
 // New returns a Herder. It is not a member before Run.
@@ -122,7 +127,7 @@ func New(ctx context.Context, o Options) (*Herder, error) {
 		return nil, fmt.Errorf("cluster: worker %q has a lease of %s that is renewed every %s; it needs a name, and a lease of at least three renewals", o.WorkerID, o.Session, o.Heartbeat)
 	}
 	h := &Herder{opts: o, strategies: assign.Builtin(), woken: make(chan struct{}, 1), parser: newParser(), process: randomID(),
-		judge: judge{seen: map[string]sighting{}}, local: map[Task]*running{}, told: map[Task]taskStatus{}}
+		judge: judge{seen: map[string]sighting{}}, local: map[Task]*running{}, told: map[Task]taskStatus{}, slots: map[int]bool{}}
 	if _, err := h.strategies.Get(o.Strategy); err != nil {
 		return nil, err
 	}

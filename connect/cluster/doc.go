@@ -9,7 +9,8 @@
 //	connector/NAME           configuration, number of tasks, what it is meant to do, orders to restart
 //	claim/NAME/TASK          who runs a task: worker, incarnation, epoch, generation
 //	status/NAME/TASK         what the task does, as told by who has the claim of an epoch
-//	ask/ID, answer/ID        signals on their way to who runs a source, and what it says
+//	ask/WORKER/N             a question of a worker to who runs a task, or to another worker
+//	answer/WORKER/N          what is answered
 //	level/LOGGER             from which level on all workers log what a logger says
 //	cluster/id               the name of this cluster
 //

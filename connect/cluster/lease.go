@@ -152,7 +152,7 @@ func (h *Herder) join(ctx context.Context) error {
 			}
 		}
 		if joined {
-			h.lease.renewed(asked, h.opts.Session-margin(h.opts.Session))
+			h.renewed(asked)
 			return nil
 		}
 	}
@@ -192,6 +192,7 @@ func (h *Herder) beats(ctx context.Context) error {
 		case errors.Is(err, errExpelled):
 			h.opts.Logger.Error("the other workers have taken this one for dead; it joins them anew", "worker", h.opts.WorkerID)
 			h.lease.end()
+			h.counts.expulsions.Add(1)
 			if err := h.empty(ctx); err != nil {
 				return nil
 			}
@@ -221,10 +222,16 @@ func (h *Herder) beat(ctx context.Context) error {
 		return []offsets.Entry{h.entry(own.Beat + 1)}, nil
 	})
 	if err == nil {
-		h.lease.renewed(asked, h.opts.Session-margin(h.opts.Session))
+		h.renewed(asked)
 		h.wake()
 	}
 	return err
+}
+
+// renewed takes note of a renewal of the lease that was asked for at a time.
+func (h *Herder) renewed(asked time.Time) {
+	h.lease.renewed(asked, h.opts.Session-margin(h.opts.Session))
+	h.counts.renewals.Add(1)
 }
 
 // expel takes the tasks of members that have been silent for too long, and with

@@ -38,13 +38,14 @@ type world struct {
 	owner   map[Task]claim        // last one
 	entered map[Task]worker.Grant // by whom a target was opened last
 	refused int                   // who came to a target after a later owner
+	asked   map[string]bool       // the keys of all questions
 	begun   []*process
 	over    chan struct{} // closed at the end: what hangs returns
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
 	return &world{t: t, r: rand.New(rand.NewPCG(seed, 1)), place: 100, entries: map[string]offsets.Position{}, changed: make(chan struct{}),
-		acts: map[Task]int{}, moves: map[Task]int{}, owner: map[Task]claim{}, entered: map[Task]worker.Grant{}, over: make(chan struct{})}
+		acts: map[Task]int{}, moves: map[Task]int{}, owner: map[Task]claim{}, entered: map[Task]worker.Grant{}, asked: map[string]bool{}, over: make(chan struct{})}
 }
 
 func (w *world) chance(n int) int {
@@ -56,6 +57,9 @@ func (w *world) chance(n int) int {
 // write applies entries and keeps count of claims. mu is held.
 func (w *world) write(list []offsets.Entry) {
 	for _, e := range list {
+		if strings.HasPrefix(e.Key, askKey) {
+			w.asked[e.Key] = true
+		}
 		if e.Pos == nil {
 			delete(w.entries, e.Key)
 		} else {

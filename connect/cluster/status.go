@@ -109,6 +109,20 @@ func (h *Herder) Cluster(context.Context) (herder.Cluster, error) {
 	return c, nil
 }
 
+// alive returns the members that are, in order.
+func (h *Herder) alive(m *model) (list []string) {
+	since, _ := h.lease.alive()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.judge.watch(m.members)
+	for _, id := range slices.Sorted(maps.Keys(m.members)) {
+		if id == h.opts.WorkerID || h.judge.silent(id, since) <= 0 {
+			list = append(list, id)
+		}
+	}
+	return list
+}
+
 // assignments returns who runs which task, and who is to.
 func (h *Herder) assignments(m *model) []herder.Assignment {
 	want := m.assigned(m.strategy(h.strategies, h.opts.Strategy))
@@ -153,28 +167,4 @@ func (h *Herder) Health(context.Context) error {
 		return fault
 	}
 	return h.lease.err()
-}
-
-// DeadLetters implements herder.Letters.
-func (h *Herder) DeadLetters(_ context.Context, name string) (topic string, err error) {
-	_, c, err := h.built(name)
-	if err != nil {
-		return "", err
-	}
-	return c.Config.String("errors.deadletterqueue.topic.name"), nil
-}
-
-// Retry implements herder.Letters, for the tasks that run here: letters of others
-// stay open, with an error that says so.
-func (h *Herder) Retry(ctx context.Context, name string, ids []int64, force bool) ([]worker.Retried, error) {
-	r, c, err := h.built(name)
-	if err != nil {
-		return nil, err
-	}
-	return herder.Retry(ctx, h.opts.Runner, c, r.Target, ids, force)
-}
-
-// Overview implements herder.Herder: of the tasks that run here.
-func (h *Herder) Overview(ctx context.Context) worker.Status {
-	return h.opts.Runner.Status(ctx)
 }

@@ -18,7 +18,7 @@ func (h *Herder) Wait(ctx context.Context) error {
 		return err
 	}
 	// Where a write lands all that came before is known: connectors made elsewhere.
-	if err := h.put(ctx, offsets.Entry{Key: askKey + h.incarnation()}); err != nil {
+	if err := h.put(ctx, offsets.Entry{Key: askKey + h.opts.WorkerID}); err != nil {
 		return err
 	}
 	m, err := h.current()
@@ -57,6 +57,7 @@ func (h *Herder) Wait(ctx context.Context) error {
 	if cause := context.Cause(ctx); err != nil && cause != nil && ctx.Err() == context.Canceled {
 		return cause
 	}
+	h.forgetView() // it is of before
 	return err
 }
 

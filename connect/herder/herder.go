@@ -42,7 +42,7 @@ type Herder interface {
 	// Health returns nil once requests can be answered; ErrStarting before
 	// that; and any other error if they cannot be any more.
 	Health(ctx context.Context) error
-	// Overview is all that is known of what runs here.
+	// Overview is all that is known of what all tasks do.
 	Overview(ctx context.Context) worker.Status
 	// Wait returns once all that the sources have committed by now is in all
 	// targets.
@@ -103,8 +103,7 @@ type Letters interface {
 	// none.
 	DeadLetters(ctx context.Context, name string) (topic string, err error)
 	// Retry sends dead letters of a sink that runs again, in the order given.
-	// With force also those whose rows have changed since. Those of tasks that
-	// run elsewhere may stay open, with an error that says so.
+	// With force also those whose rows have changed since.
 	Retry(ctx context.Context, name string, ids []int64, force bool) ([]worker.Retried, error)
 }
 

@@ -63,7 +63,7 @@ func (t *regexRouter) Apply(_ context.Context, b *connect.Batch) error {
 		if r.Topic != from || from == "" {
 			from, to = r.Topic, t.name(r.Topic)
 		}
-		r.Reroute(to)
+		r.Topic = to
 	}
 	return nil
 }

@@ -88,15 +88,41 @@ func logOf(tasks []*supervisor) connect.Log {
 	return nil
 }
 
-// taskOf returns the task that reads the partition which a letter comes from.
-func taskOf(ctx context.Context, log connect.Log, tasks []*supervisor, topics map[string]int32, id int64) (*supervisor, error) {
-	s, number := tasks[0], 0
-	err := deadletter.Read(ctx, log, s.cfg.String("errors.deadletterqueue.topic.name"), s.id.connector, id, func(_ *connect.Message, l deadletter.Letter) error {
+// LetterTasks returns the numbers of the tasks that dead letters of a sink are to
+// be sent again by; where there is no such letter, that of any.
+func (w *Worker) LetterTasks(ctx context.Context, name string, ids []int64) ([]int, error) {
+	tasks := w.of(name)
+	if len(tasks) == 0 {
+		return nil, fmt.Errorf("worker: there is no connector %s", name)
+	}
+	topics, err := w.Log().Topics(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list topics: %w", err)
+	}
+	list := make([]int, len(ids))
+	for i, id := range ids {
+		if list[i], err = tasks[0].letterTask(ctx, w.Log(), topics, id); err != nil && !errors.Is(err, deadletter.ErrNone) {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// letterTask returns the number of the task that reads the partition which a letter
+// comes from, by the word of any task of the connector.
+func (s *supervisor) letterTask(ctx context.Context, log connect.Log, topics map[string]int32, id int64) (number int, err error) {
+	err = deadletter.Read(ctx, log, s.cfg.String("errors.deadletterqueue.topic.name"), s.id.connector, id, func(_ *connect.Message, l deadletter.Letter) error {
 		if n := topics[l.Topic]; l.Partition >= 0 && l.Partition < n {
 			number = s.shares.owner(l.Topic, n, l.Partition)
 		}
 		return nil
 	})
+	return number, err
+}
+
+// taskOf returns the task that reads the partition which a letter comes from.
+func taskOf(ctx context.Context, log connect.Log, tasks []*supervisor, topics map[string]int32, id int64) (*supervisor, error) {
+	number, err := tasks[0].letterTask(ctx, log, topics, id)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +131,7 @@ func taskOf(ctx context.Context, log connect.Log, tasks []*supervisor, topics ma
 			return t, nil
 		}
 	}
-	return nil, fmt.Errorf("%w: task %s-%d does not run here", ErrRetry, s.id.connector, number)
+	return nil, fmt.Errorf("%w: task %s-%d does not run here", ErrRetry, tasks[0].id.connector, number)
 }
 
 // again sends dead letters of one task.
@@ -217,7 +243,7 @@ func (a *again) prepare(ctx context.Context, b *connect.Batch, m []connect.Messa
 		r := &b.Records[i]
 		r.Topic, r.Partition, r.Offset = c.Topic, c.Partition, c.Offset
 		if c.Routed != "" {
-			r.Reroute(c.Routed)
+			r.Topic = c.Routed
 		}
 		r.Flags = r.Flags&^connect.Exact | connect.Again | connect.TxEnd
 	}

@@ -17,21 +17,22 @@ const collectTimeout = 5 * time.Second
 // asked of each partition, of which there may be thousands.
 const countEvery = time.Second
 
-// behind is how many messages a sink has not done, as of the last count.
+// behind is how many messages of each partition a sink has not done, as of the
+// last count.
 type behind struct {
-	mu sync.Mutex
-	at time.Time
-	n  int64
+	mu   sync.Mutex
+	at   time.Time
+	each map[partition]int64 // replaced and never changed
 }
 
-// count returns the number, which may be as old as countEvery.
-func (b *behind) count(ctx context.Context, log connect.Log, p *progress) int64 {
+// count returns the numbers, which may be as old as countEvery.
+func (b *behind) count(ctx context.Context, log connect.Log, p *progress) map[partition]int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if now := time.Now(); now.Sub(b.at) >= countEvery {
-		b.at, b.n = now, unread(ctx, log, p.done())
+		b.at, b.each = now, unread(ctx, log, p.done())
 	}
-	return b.n
+	return b.each
 }
 
 // taskCollector shows numbers of tasks that are looked up when somebody asks
@@ -42,10 +43,10 @@ type taskCollector struct {
 	seconds, batches, durations      *prometheus.Desc // of stages
 }
 
-// tableCollector shows the same of tables.
+// tableCollector shows the same of tables and the partitions of topics.
 type tableCollector struct {
-	w            *Worker
-	rows, ofRows *prometheus.Desc
+	w                    *Worker
+	rows, ofRows, behind *prometheus.Desc
 }
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -67,12 +68,14 @@ func newTaskCollector(w *Worker) *taskCollector {
 	}
 }
 
-// newTableCollector returns the collector of the tables of w's sources.
+// newTableCollector returns the collector of the tables of w's sources and of the
+// partitions that its sinks read.
 func newTableCollector(w *Worker) *tableCollector {
 	return &tableCollector{
 		w:      w,
 		rows:   desc("snapshot_rows", "Rows of a table that the snapshot has read.", "table"),
 		ofRows: desc("snapshot_estimated_rows", "Rows of a table that the snapshot is to read, estimated.", "table"),
+		behind: desc("partition_lag_messages", "Messages of a partition, which is a queue in RocketMQ, that a sink has not done, counted once a second at most.", "topic", "partition"),
 	}
 }
 
@@ -87,6 +90,7 @@ func (c *taskCollector) Describe(ch chan<- *prometheus.Desc) {
 func (c *tableCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.rows
 	ch <- c.ofRows
+	ch <- c.behind
 }
 
 // show sends one number of a task.
@@ -107,15 +111,23 @@ func (c *taskCollector) Collect(ch chan<- prometheus.Metric) {
 		show(ch, c.capacity, prometheus.GaugeValue, s, float64(size))
 		c.stages(s, ch)
 		if !s.conn.IsSource() && c.w.Log() != nil {
-			show(ch, c.behind, prometheus.GaugeValue, s, float64(s.behind.count(ctx, c.w.Log(), s.prog)))
+			show(ch, c.behind, prometheus.GaugeValue, s, float64(sum(s.behind.count(ctx, c.w.Log(), s.prog))))
 		}
 	}
 }
 
 // Collect implements prometheus.Collector.
 func (c *tableCollector) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), collectTimeout)
+	defer cancel()
 	for _, s := range c.w.all() {
 		if !s.conn.IsSource() {
+			if c.w.Log() == nil {
+				continue
+			}
+			for p, n := range s.behind.count(ctx, c.w.Log(), s.prog) {
+				show(ch, c.behind, prometheus.GaugeValue, s, float64(n), p.topic, itoa(int(p.num)))
+			}
 			continue
 		}
 		_, _, tables := s.prog.snapshot()

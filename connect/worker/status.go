@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -50,27 +51,57 @@ func (w *Worker) Status(ctx context.Context) Status {
 	st.Waiting = w.waitingFor(ctx, goal, true)
 	st.Arrived = st.Waiting == ""
 	for _, s := range w.all() {
-		st.add(s, w.connectorStatus(ctx, s))
+		st.Add(w.connectorStatus(ctx, s))
 	}
 	return st
 }
 
-// add merges the tasks of one connector.
-func (st *Status) add(s *supervisor, c ConnectorStatus) {
-	if n := len(st.Connectors); n > 0 && st.Connectors[n-1].Name == c.Name {
-		last := &st.Connectors[n-1]
-		last.Tasks = append(last.Tasks, c.Tasks...)
-		for _, t := range c.Tables { // tasks of a sink may know of the same
-			if !slices.ContainsFunc(last.Tables, func(o connect.TableStatus) bool { return o.Table == t.Table }) {
-				last.Tables = append(last.Tables, t)
-			}
-		}
-		last.Records.add(c.Records)
-		last.LagMessages += c.LagMessages
-		last.LagSeconds = max(last.LagSeconds, c.LagSeconds)
+// Add adds tasks of a connector, beside others of it that are there.
+func (st *Status) Add(c ConnectorStatus) {
+	at := slices.IndexFunc(st.Connectors, func(o ConnectorStatus) bool { return o.Name == c.Name })
+	if at < 0 {
+		st.Connectors = append(st.Connectors, c)
 		return
 	}
-	st.Connectors = append(st.Connectors, c)
+	o := &st.Connectors[at]
+	o.Tasks = append(o.Tasks, c.Tasks...)
+	for _, t := range c.Tables { // tasks of a sink may know of the same
+		if !slices.ContainsFunc(o.Tables, func(o connect.TableStatus) bool { return o.Table == t.Table }) {
+			o.Tables = append(o.Tables, t)
+		}
+	}
+	o.Records.add(c.Records)
+	o.LagMessages += c.LagMessages
+	o.LagSeconds = max(o.LagSeconds, c.LagSeconds)
+	o.Position = cmp.Or(o.Position, c.Position)
+	if o.Limit == "" {
+		o.Stages, o.Limit = c.Stages, c.Limit
+	}
+}
+
+// Has reports whether a task is in it.
+func (st *Status) Has(connector string, task int) bool {
+	return slices.ContainsFunc(st.Connectors, func(c ConnectorStatus) bool {
+		return c.Name == connector && slices.ContainsFunc(c.Tasks, func(t TaskStatus) bool { return t.ID == task })
+	})
+}
+
+// Sort orders connectors by name and tasks by number.
+func (st *Status) Sort() {
+	slices.SortFunc(st.Connectors, func(a, b ConnectorStatus) int { return cmpString(a.Name, b.Name) })
+	for _, c := range st.Connectors {
+		slices.SortFunc(c.Tasks, func(a, b TaskStatus) int { return a.ID - b.ID })
+		slices.SortFunc(c.Tables, func(a, b connect.TableStatus) int { return cmpString(a.Table, b.Table) })
+	}
+}
+
+// DropTables leaves out all tables, and reports whether there were any.
+func (st *Status) DropTables() (any bool) {
+	for i := range st.Connectors {
+		any = any || len(st.Connectors[i].Tables) > 0
+		st.Connectors[i].Tables = nil
+	}
+	return any
 }
 
 func (w *Worker) connectorStatus(ctx context.Context, s *supervisor) ConnectorStatus {
@@ -90,19 +121,27 @@ func (w *Worker) connectorStatus(ctx context.Context, s *supervisor) ConnectorSt
 		}
 		return c
 	}
-	c.LagMessages = unread(ctx, w.Log(), marks)
+	c.LagMessages = sum(unread(ctx, w.Log(), marks))
 	if last := s.prog.lastTime(); c.LagMessages > 0 && !last.IsZero() {
 		c.LagSeconds = time.Since(last).Seconds()
 	}
 	return c
 }
 
-// unread returns how many messages log has from marks on.
-func unread(ctx context.Context, log connect.Log, marks map[partition]offsets.Mark) (n int64) {
+// unread returns how many messages log has from marks on, in each partition.
+func unread(ctx context.Context, log connect.Log, marks map[partition]offsets.Mark) map[partition]int64 {
+	each := make(map[partition]int64, len(marks))
 	for p, m := range marks {
 		if _, end, err := log.Bounds(ctx, p.topic, p.num); err == nil {
-			n += max(0, end-m.Offset)
+			each[p] = max(0, end-m.Offset)
 		}
+	}
+	return each
+}
+
+func sum(each map[partition]int64) (n int64) {
+	for _, v := range each {
+		n += v
 	}
 	return n
 }
@@ -167,6 +206,36 @@ func (w *Worker) WaitSource(ctx context.Context, connector string, task int) err
 		}
 		return w.sourcesBehind(g, false, of)
 	})
+}
+
+// Unread returns how many messages of its topics some tasks of a sink have not
+// done, as far as is known, of a worker that runs nothing, see Aside.
+func (w *Worker) Unread(ctx context.Context, name string, tasks []int) (n int64) {
+	topics, err := w.Log().Topics(ctx)
+	if err != nil {
+		return 0
+	}
+	marks, err := w.savedMarks(ctx, name)
+	if err != nil {
+		return 0
+	}
+	for _, s := range w.of(name) {
+		if !slices.Contains(tasks, s.id.task) {
+			continue
+		}
+		wants := s.wanter()
+		for topic, partitions := range topics {
+			for i := range partitions {
+				if !wants(topic) || s.shares.owner(topic, partitions, i) != s.id.task {
+					continue
+				}
+				if first, end, err := w.Log().Bounds(ctx, topic, i); err == nil {
+					n += max(0, end-max(first, marks[partition{topic, i}].Offset))
+				}
+			}
+		}
+	}
+	return n
 }
 
 // Behind says what the sinks of a worker that runs nothing, see Aside, still have

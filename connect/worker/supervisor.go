@@ -77,6 +77,8 @@ type TaskStatus struct {
 	State    State  `json:"state"`
 	Trace    string `json:"trace,omitempty"`
 	Attempts int    `json:"attempts,omitempty"` // failed ones since it last got on
+	// Worker runs it, where there are several.
+	Worker string `json:"worker_id,omitempty"`
 }
 
 func newSupervisor(id taskID, w *Worker, c *config.Connector, cfg connect.Config, shared *shares) *supervisor {

@@ -47,6 +47,12 @@ func New(logger *slog.Logger, metrics *Metrics) *Worker {
 // of thousands are many.
 func (w *Worker) TaskMetrics() prometheus.Gatherer { return w.metrics.brief }
 
+// Show shows more numbers beside those of the tasks.
+func (w *Worker) Show(c prometheus.Collector) {
+	w.metrics.reg.MustRegister(c)
+	w.metrics.brief.MustRegister(c)
+}
+
 // Use sets the log that the tasks work over, before Run and between Runs. It
 // stays the caller's.
 func (w *Worker) Use(log connect.Log) {
