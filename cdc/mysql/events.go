@@ -399,6 +399,11 @@ func (q *sequencer) compile(ctx context.Context, t *target, m *binlog.TableMap, 
 			return nil
 		}
 	}
+	if name, old := oldTemporal(m, q.shapes.table(t.name)); q.shapes.maria && old {
+		q.stop(t.name, fmt.Sprintf("the log does not tell the fractions of seconds of its column %s, which is in the format of MariaDB before 10.1: "+
+			"SET GLOBAL mysql56_temporal_format = ON, ALTER TABLE %s FORCE, then take a new snapshot of the table", name, t.name))
+		return nil
+	}
 	if !m.HasNames {
 		q.stop(t.name, fmt.Sprintf("its shape is not known for certain at %s:%d: %v; SET PERSIST binlog_row_metadata = FULL on the server to have shapes in the log, then take a new snapshot of the table", q.file, q.offset, err))
 		return nil

@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/towline/towline/cdc/binlog"
@@ -60,6 +61,28 @@ func ambiguous(t *schema.Table) error {
 		}
 	}
 	return nil
+}
+
+// oldTemporal returns a column under m in the temporal format of MariaDB before
+// 10.1, which takes other bytes where it has fractions of seconds. How many the log
+// does not tell, not with full metadata either, so only a known shape that fits tells.
+func oldTemporal(m *binlog.TableMap, known *schema.Table) (name string, old bool) {
+	const timestamp, time, dateTime = 7, 11, 12
+	for i := range m.Columns {
+		switch m.Columns[i].Type {
+		default:
+			continue
+		case timestamp, time, dateTime:
+		}
+		switch {
+		case m.HasNames:
+			return m.Columns[i].Name, true
+		case known != nil && len(known.Columns) == len(m.Columns):
+			return known.Columns[i].Name, true
+		}
+		return strconv.Itoa(i + 1), true
+	}
+	return "", false
 }
 
 // versioning reports whether a statement that was not understood may have made

@@ -178,3 +178,39 @@ func TestMariaDBCheck(t *testing.T) {
 	}
 	r.open(t, nil, nil) // with these rights
 }
+
+// Temporal columns in the format of MariaDB before 10.1 are read where the log
+// tells all of them; with fractions it does not, which stops their table.
+func TestMariaDBOldTemporals(t *testing.T) {
+	for _, metadata := range []string{"NO_LOG", "FULL"} {
+		t.Run(metadata, func(t *testing.T) {
+			r := newRig(t, mysqltest.Start(t, mysqltest.MariaDB(), mysqltest.TimeZone("+00:00"), mysqltest.Flags("--mysql56-temporal-format=OFF", "--binlog-row-metadata="+metadata)))
+			r.exec(t, "CREATE TABLE f (id INT PRIMARY KEY, t TIME(3)); CREATE TABLE g (id INT PRIMARY KEY, d DATETIME(6)); CREATE TABLE h (id INT PRIMARY KEY, s TIMESTAMP(1) NULL)")
+			s := r.open(t, nil, nil)
+			r.exec(t, "CREATE TABLE a (id INT PRIMARY KEY, t TIME, d DATETIME, s TIMESTAMP NULL, e DATE)")
+			r.exec(t, "INSERT INTO f VALUES (1, '10:00:00.123'); INSERT INTO g VALUES (1, '2024-02-03 04:05:06.000007'); INSERT INTO h VALUES (1, '2024-02-03 04:05:06.7')")
+			r.exec(t, "SET sql_mode = ''; INSERT INTO a VALUES (1, '-838:59:59', '9999-12-31 23:59:59', '2024-02-03 04:05:06', '2024-02-30'), (2, '838:59:59', '0000-00-00', '0000-00-00', NULL), (3, '-00:00:01', '2024-00-00', '2038-01-19 03:14:07', '0000-00-00')")
+			tp := newTape(nil)
+			until(t, s, tp)
+			diff(t, tp.texts(), []string{"s a id int,t time,d datetime,s timestamp,e date end", "c a (1,-838:59:59,9999-12-31 23:59:59,2024-02-03 04:05:06,0000-00-00)",
+				"c a (2,838:59:59,0000-00-00 00:00:00,0000-00-00 00:00:00,NULL)", "c a (3,-00:00:01,2024-00-00 00:00:00,2038-01-19 03:14:07,0000-00-00) end"})
+			for _, table := range []string{"f", "g", "h"} {
+				if got := r.reason(table); !strings.Contains(got, "fractions of seconds of its column "+map[string]string{"f": "t", "g": "d", "h": "s"}[table]) {
+					t.Errorf("table %s: the reason is %q", table, got)
+				}
+			}
+			// What the reason says mends it.
+			r.exec(t, "SET GLOBAL mysql56_temporal_format = ON; ALTER TABLE h FORCE")
+			until(t, s, tp)
+			if err := s.Resume(t.Context(), r.db, "h"); err != nil {
+				t.Fatal(err)
+			}
+			r.exec(t, "INSERT INTO a (id) VALUES (4)")
+			until(t, s, tp)
+			r.exec(t, "INSERT INTO h VALUES (2, '2024-02-03 04:05:06.7')")
+			tp = newTape(nil)
+			until(t, s, tp)
+			diff(t, tp.texts(), []string{"c h (2,2024-02-03 04:05:06.7) end"})
+		})
+	}
+}
