@@ -9,7 +9,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/towline/towline/connect"
-	"github.com/towline/towline/schema"
 )
 
 // Metrics are the numbers of all tasks of a worker, in Prometheus form. Safe
@@ -27,6 +26,9 @@ type Metrics struct {
 
 	mu     sync.Mutex
 	gauges map[string]*prometheus.GaugeVec
+
+	settling sync.Mutex
+	meters   map[*meter]bool // of the tasks that run
 }
 
 // NewMetrics returns Metrics that reg shows.
@@ -38,20 +40,22 @@ func NewMetrics(reg *prometheus.Registry) *Metrics {
 		return c
 	}
 	m := &Metrics{
-		reg:     reg,
-		brief:   prometheus.NewRegistry(),
-		records: counter("records_total", "Records read and written, by table.", "table", "what"),
+		reg:   reg,
+		brief: prometheus.NewRegistry(),
+		records: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "towline", Name: "records_total", Help: "Records read and written, by table."},
+			[]string{"connector", "task", "table", "what"}),
 		bytes:   counter("bytes_total", "Bytes read from the source or the log, and written to the log.", "what"),
 		dead:    counter("dead_letters_total", "Records written to the dead-letter topic."),
 		dropped: counter("dropped_records_total", "Records that a transform dropped.", "reason"),
 		starts:  counter("task_starts_total", "Times a task was started."),
 		gauges:  map[string]*prometheus.GaugeVec{},
+		meters:  map[*meter]bool{},
 	}
 	m.lag = prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "towline", Name: "lag_seconds",
 		Help: "Seconds between the commit at the source of the last record handled and its handling here."}, []string{"connector", "task"})
 	m.tables = prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "towline", Name: "tables",
 		Help: "Tables of a source in each state: waiting, copying, following, stopped; of a sink, those that it has stopped once."}, []string{"connector", "task", "state"})
-	reg.MustRegister(m.lag, m.tables)
+	reg.MustRegister(recordCollector{m}, m.lag, m.tables)
 	m.brief.MustRegister(m.bytes, m.dead, m.dropped, m.starts, m.lag, m.tables)
 	return m
 }
@@ -122,20 +126,11 @@ type meter struct {
 	stages *stages
 
 	mu        sync.Mutex
-	tables    map[tableCount]prometheus.Counter
+	tables    tableCounts
 	lagGauge  prometheus.Gauge
 	bytesRead prometheus.Counter
 	total     totals
 }
-
-// tableCount is what is counted of the records of a table in one shape.
-type tableCount struct {
-	table *schema.Table
-	what  string
-}
-
-// maxTables bounds the shapes of tables whose counters a meter keeps at hand.
-const maxTables = 1 << 16
 
 // totals are the records that one task has handled in this process.
 type totals struct {
@@ -153,14 +148,14 @@ func (t *totals) add(o totals) {
 }
 
 func newMeter(m *Metrics, id taskID) *meter {
-	return &meter{m: m, id: id, task: itoa(id.task), stages: newStages(), tables: map[tableCount]prometheus.Counter{}}
+	return &meter{m: m, id: id, task: itoa(id.task), stages: newStages(), tables: tableCounts{}}
 }
 
 func (t *meter) read(b *connect.Batch) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.total.Read += int64(len(b.Records))
-	t.count(b.Records, "read")
+	t.count(b.Records, countRead)
 	if t.bytesRead == nil {
 		t.bytesRead = t.m.bytes.WithLabelValues(t.id.connector, t.task, "read")
 	}
@@ -171,7 +166,7 @@ func (t *meter) written(b *connect.Batch, bytes int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.total.Written += int64(len(b.Records))
-	t.count(b.Records, "written")
+	t.count(b.Records, countWritten)
 	t.m.bytes.WithLabelValues(t.id.connector, t.task, "written").Add(float64(bytes))
 	t.lag(b)
 }
@@ -186,7 +181,7 @@ func (t *meter) wrote(b *connect.Batch, err error) {
 	}
 	t.total.Failed += int64(failed)
 	t.total.Written += int64(len(b.Records) - failed)
-	t.count(b.Records, "written")
+	t.count(b.Records, countWritten)
 	t.lag(b)
 }
 
@@ -199,32 +194,6 @@ func (t *meter) dead(n int) {
 
 func (t *meter) drop(reason string, n int) {
 	t.m.dropped.WithLabelValues(t.id.connector, t.task, reason).Add(float64(n))
-}
-
-// count adds runs of records of one table at once.
-func (t *meter) count(records []connect.Record, what string) {
-	for i := 0; i < len(records); {
-		table := records[i].Table
-		j := i + 1
-		for j < len(records) && records[j].Table == table {
-			j++
-		}
-		key := tableCount{table, what}
-		c := t.tables[key]
-		if c == nil {
-			name := ""
-			if table != nil {
-				name = table.String()
-			}
-			if len(t.tables) >= maxTables {
-				clear(t.tables)
-			}
-			c = t.m.records.WithLabelValues(t.id.connector, t.task, name, what)
-			t.tables[key] = c
-		}
-		c.Add(float64(j - i))
-		i = j
-	}
 }
 
 func (t *meter) lag(b *connect.Batch) {

@@ -139,7 +139,7 @@ func (s *supervisor) leave() {
 	s.idle = true
 	forget := s.want.forget
 	s.mu.Unlock()
-	s.worker.metrics.forget(s.id, forget)
+	s.worker.metrics.leave(s.meter, forget)
 	close(s.left)
 }
 
@@ -158,6 +158,7 @@ func (s *supervisor) ask(w want) {
 // supervise does what is wanted until ctx ends or nothing is wanted any more.
 func (s *supervisor) supervise(ctx context.Context) {
 	defer s.leave()
+	s.worker.metrics.join(s.meter)
 	for _, before := range s.after { // they leave for the same reasons
 		<-before
 	}
