@@ -194,6 +194,41 @@ func TestTableMapsRemember(t *testing.T) {
 	}
 }
 
+// TestTableMapsForget: what is used stays however many others come, those of a
+// transaction among them, and what is not used goes.
+func TestTableMapsForget(t *testing.T) {
+	r := record(t, "narrow")
+	body := slices.Clone(r.tableMap[HeaderSize : len(r.tableMap)-checksumSize])
+	var maps TableMaps
+	put := func(id uint64) *TableMap {
+		t.Helper()
+		body[0], body[1], body[2] = byte(id), byte(id>>8), byte(id>>16)
+		m, err := maps.Put(body)
+		if err != nil || m.TableID != id {
+			t.Fatalf("%v, %v", m, err)
+		}
+		return m
+	}
+	first := put(0)
+	var before *TableMap
+	for id := uint64(1); id <= 3*maxTableMaps; id++ {
+		m := put(id)
+		if before != nil && maps.Get(id-1) != before {
+			t.Fatalf("with table id %d its neighbour is gone", id)
+		}
+		before = m
+		if id%1000 == 0 && (maps.Get(0) != first || put(0) != first) {
+			t.Fatalf("table id 0 is gone with %d, though it was used", id)
+		}
+	}
+	if maps.Get(1) != nil || maps.Body(1) != nil {
+		t.Error("what was not used is still there")
+	}
+	if n := len(maps.byID) + len(maps.older); n > 2*maxTableMaps {
+		t.Errorf("%d are remembered, want at most %d", n, 2*maxTableMaps)
+	}
+}
+
 // TestTypedArray: the metadata of multi-valued index columns are as long as
 // their element type says, so that the columns after them are read right.
 func TestTypedArray(t *testing.T) {

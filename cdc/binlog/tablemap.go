@@ -191,6 +191,10 @@ func (col *MapColumn) isEnumOrSet() bool { return col.Type == typeEnum || col.Ty
 // goroutine at a time uses it. The zero value is ready.
 type TableMaps struct {
 	byID map[uint64]*knownMap
+	// older has those of before byID was full last. One that is used comes back
+	// to byID: so what goes is what was not used for long, and never one of the
+	// transaction at hand.
+	older map[uint64]*knownMap
 }
 
 type knownMap struct {
@@ -198,30 +202,45 @@ type knownMap struct {
 	m    *TableMap
 }
 
-// maxTableMaps bounds what is remembered; ids of altered tables pile up.
-const maxTableMaps = 4096
+// maxTableMaps bounds what is remembered, twice; ids of altered tables pile up.
+const maxTableMaps = 8192
 
 // Put parses the body of a TABLE_MAP event and remembers it.
 func (t *TableMaps) Put(body []byte) (*TableMap, error) {
 	c := cursor{b: body}
 	id := c.uint(6)
-	if k := t.byID[id]; k != nil && bytes.Equal(k.body, body) {
+	if k := t.get(id); k != nil && bytes.Equal(k.body, body) {
 		return k.m, nil
 	}
 	m, err := ParseTableMap(body)
 	if err != nil {
 		return nil, err
 	}
-	if t.byID == nil || len(t.byID) >= maxTableMaps {
-		t.byID = make(map[uint64]*knownMap)
-	}
-	t.byID[id] = &knownMap{slices.Clone(body), m}
+	t.put(id, &knownMap{slices.Clone(body), m})
 	return m, nil
+}
+
+// get returns what is known under a table id, nil if that is nothing.
+func (t *TableMaps) get(id uint64) *knownMap {
+	k := t.byID[id]
+	if k == nil {
+		if k = t.older[id]; k != nil {
+			t.put(id, k)
+		}
+	}
+	return k
+}
+
+func (t *TableMaps) put(id uint64, k *knownMap) {
+	if t.byID == nil || len(t.byID) >= maxTableMaps {
+		t.byID, t.older = make(map[uint64]*knownMap), t.byID
+	}
+	t.byID[id] = k
 }
 
 // Get returns the TableMap of a table id, nil if there was none.
 func (t *TableMaps) Get(id uint64) *TableMap {
-	if k := t.byID[id]; k != nil {
+	if k := t.get(id); k != nil {
 		return k.m
 	}
 	return nil
@@ -230,11 +249,11 @@ func (t *TableMaps) Get(id uint64) *TableMap {
 // Body returns the body of the TABLE_MAP event that Get's answer is from. The
 // caller must not change it.
 func (t *TableMaps) Body(id uint64) []byte {
-	if k := t.byID[id]; k != nil {
+	if k := t.get(id); k != nil {
 		return k.body
 	}
 	return nil
 }
 
 // Reset forgets all; call it at each FORMAT_DESCRIPTION.
-func (t *TableMaps) Reset() { t.byID = nil }
+func (t *TableMaps) Reset() { t.byID, t.older = nil, nil }

@@ -363,7 +363,7 @@ func (x *transaction) touch(t *target) {
 }
 
 // maxTargets bounds what is remembered; every altered table leaves one behind.
-const maxTargets = 8192
+const maxTargets = 1 << 15
 
 // target returns what the rows under m need.
 func (q *sequencer) target(ctx context.Context, m *binlog.TableMap, h *binlog.Header) (*target, error) {

@@ -67,7 +67,7 @@ func (g *groups) reset(n int) {
 		g.next = make([]int32, n)
 	}
 	g.next = g.next[:n]
-	if g.topics == nil || len(g.topics) > maxCachedStrings {
+	if g.topics == nil || len(g.topics) > maxCachedTopics {
 		g.topics = make(map[string]*topicGroups)
 	}
 }

@@ -10,7 +10,8 @@ import (
 // The caches are emptied when they are full: a process that needs more at
 // once than this only loses speed.
 const (
-	maxCachedTables  = 4096
+	maxCachedTables  = 16384
+	maxCachedTopics  = 16384
 	maxCachedForms   = 32 << 20 // bytes of binary forms
 	maxCachedStrings = 4096
 	maxCachedString  = 4096 // bytes of one
