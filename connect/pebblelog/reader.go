@@ -231,10 +231,13 @@ func (r *reader) collect(m *connect.Messages, maxBytes int) (n int, err error) {
 		end, shown, published, err := c.p.end, c.p.shown, l.published, c.p.covers(c.next)
 		l.mu.Unlock()
 		var got, size int
-		if err == nil {
+		if err == nil && end-c.next == 1 {
+			got, size, err = r.only(&v, c, m)
+		}
+		if got == 0 && err == nil {
 			err = r.show(&v, c, shown, published)
 		}
-		if err == nil {
+		if got == 0 && err == nil {
 			got, size, err = r.turn(&v, c, end, m, min(turnBytes, maxBytes-used), maxBytes >= wholeRuns)
 		}
 		n += got
@@ -252,6 +255,37 @@ func (r *reader) collect(m *connect.Messages, maxBytes int) (n int, err error) {
 		}
 	}
 	return n, nil
+}
+
+// only reads the message of c where just one waits, since that has this very key:
+// to look for it ends where it is found, which is in memory for what was appended a
+// moment ago, where an iterator has to be put in its place in every file that may
+// have keys behind it. It reads nothing (n is 0) if the message is not by itself.
+func (r *reader) only(v *view, c *cursor, m *connect.Messages) (n, size int, err error) {
+	stored, done, err := r.l.db.Get(r.keyOf(v, c))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return 0, 0, nil
+	}
+	if err != nil {
+		return 0, 0, r.l.readError(err)
+	}
+	if len(stored) > 1 && stored[0] == messageVersion && stored[1]&flagParts == 0 {
+		n, size, err = r.message(nil, c, m, stored)
+		err = r.marked(c, c.next, err)
+		c.next += int64(n)
+	}
+	if cerr := done.Close(); cerr != nil && err == nil {
+		err = r.l.readError(cerr)
+	}
+	return n, size, err
+}
+
+// marked says where the head is that does not parse.
+func (r *reader) marked(c *cursor, offset int64, err error) error {
+	if !errors.Is(err, errHead) {
+		return err
+	}
+	return r.l.damaged(fmt.Errorf("topic %q partition %d offset %d: %w", c.p.topic.name, c.p.index, offset, err))
 }
 
 // show makes v one that shows c's messages and those of the rest of the round,
@@ -320,10 +354,7 @@ func (r *reader) entry(it *pebble.Iterator, c *cursor, m *connect.Messages, limi
 	} else {
 		return 0, 0, r.missing(it, c)
 	}
-	if errors.Is(err, errHead) {
-		err = r.l.damaged(fmt.Errorf("topic %q partition %d offset %d: %w", c.p.topic.name, c.p.index, c.next+int64(n), err))
-	}
-	return n, size, err
+	return n, size, r.marked(c, c.next+int64(n), err)
 }
 
 // message adds a message that stands alone, and leaves it at the last key of
