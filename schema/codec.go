@@ -100,6 +100,7 @@ func ParseTable(src []byte) (*Table, []byte, error) {
 	if r.Byte() != tableFormat {
 		return nil, nil, errTable
 	}
+	r.Share()
 	flags := r.Byte()
 	t := &Table{Primary: flags&tablePrimary != 0, UniqueUnknown: flags&tableUniqueUnknown != 0}
 	t.Database = r.Text()

@@ -133,22 +133,39 @@ func New(t *Table) (*Table, error) {
 	if err := t.check(); err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(AppendTable(nil, t))
+	sum := sha256.Sum256(AppendTable(make([]byte, 0, 512), t))
 	copy(t.id[:], sum[:])
 	return t, nil
 }
 
+// fewColumns are compared with each other rather than put into a map.
+const fewColumns = 12
+
+func hasColumn(list []Column, name string) bool {
+	for i := range list {
+		if list[i].Name == name {
+			return true
+		}
+	}
+	return false
+}
+
 func (t *Table) check() error {
-	seen := make(map[string]bool, len(t.Columns))
+	var seen map[string]bool
+	if len(t.Columns) > fewColumns {
+		seen = make(map[string]bool, len(t.Columns))
+	}
 	for i := range t.Columns {
 		c := &t.Columns[i]
 		if c.Type == TypeInvalid || c.Type >= numTypes {
 			return fmt.Errorf("schema: table %s: column %q has no valid type", t, c.Name)
 		}
-		if seen[c.Name] {
+		if seen[c.Name] || seen == nil && hasColumn(t.Columns[:i], c.Name) {
 			return fmt.Errorf("schema: table %s: column %q is there twice", t, c.Name)
 		}
-		seen[c.Name] = true
+		if seen != nil {
+			seen[c.Name] = true
+		}
 		if most, ok := maxScale(c.Type); ok && (c.Scale < 0 || c.Scale > most) || c.Type == TypeBit && (c.Length < 1 || c.Length > 64) || c.Length < 0 {
 			return fmt.Errorf("schema: table %s: column %q cannot be a %s of length %d and scale %d", t, c.Name, c.Type, c.Length, c.Scale)
 		}

@@ -5,7 +5,7 @@
 // # Ownership
 //
 // What Take and Bytes return points into the Reader's input; a Text has
-// memory of its own. Nothing here keeps a reference otherwise.
+// memory of its own, or after Share a part of one copy. Nothing here keeps a reference otherwise.
 //
 // # Concurrency
 //
@@ -30,6 +30,7 @@ func AppendString[S ~string | ~[]byte](dst []byte, s S) []byte {
 type Reader struct {
 	rest []byte
 	bad  bool
+	text string // a copy of what was left when Share was called; "": each text has its own
 }
 
 // NewReader returns a Reader of b.
@@ -113,4 +114,15 @@ func (r *Reader) Bytes() []byte { return r.Take(r.Uvarint()) }
 
 // Text reads what AppendString wrote. (A method named String would make any
 // print of a Reader read from it.)
-func (r *Reader) Text() string { return string(r.Bytes()) }
+func (r *Reader) Text() string {
+	p := r.Bytes()
+	if r.text == "" || r.bad {
+		return string(p)
+	}
+	end := len(r.text) - len(r.rest)
+	return r.text[end-len(p) : end]
+}
+
+// Share has the texts that are read from here on lie in one copy of all that is
+// left, where they are many, short, and kept together.
+func (r *Reader) Share() { r.text = string(r.rest) }

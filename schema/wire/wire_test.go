@@ -50,6 +50,29 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+// Texts that share a copy are what they are alone, outlive the input, and are
+// one piece of memory; a fault leaves none.
+func TestShare(t *testing.T) {
+	b := append([]byte{9}, AppendString(AppendString(AppendString(nil, "one"), ""), "three")...)
+	r := NewReader(b)
+	var texts [3]string
+	n := testing.AllocsPerRun(10, func() {
+		r = NewReader(b)
+		r.Byte()
+		r.Share()
+		texts = [3]string{r.Text(), r.Text(), r.Text()}
+	})
+	clear(b)
+	if texts != [3]string{"one", "", "three"} || !r.Done() || n != 1 {
+		t.Errorf("got %q, done %t, %v allocations", texts, r.Done(), n)
+	}
+	r = NewReader([]byte{1, 'a', 5, 'b'})
+	r.Share()
+	if a, b, c := r.Text(), r.Text(), r.Text(); a != "a" || b != "" || c != "" || r.OK() {
+		t.Errorf("got %q %q %q, ok %t", a, b, c, r.OK())
+	}
+}
+
 // Wherever a form is cut off, the Reader says so.
 func TestCutOff(t *testing.T) {
 	whole := form(1<<40, -1<<40, "some text")
