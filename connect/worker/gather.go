@@ -15,15 +15,24 @@ const (
 	gatherBytes = 4 << 20               // with more in their batches no more are waited for
 	gatherTime  = 10 * time.Millisecond // how long they are waited for in all
 	gatherAge   = time.Second           // records that were committed so long ago are behind: more is certain to come
+	// gatherRest is how many units are encoded alone after it was no use; it
+	// doubles each time, up to maxGatherRest.
+	gatherRest    = 16
+	maxGatherRest = 512
 )
 
 // gatherer decides which units are encoded together.
 type gatherer struct {
 	full  int  // size of messages that gain nothing by more records; 0: all of them are
 	small bool // the last messages were smaller
+	alone int  // messages of the last unit that was encoded alone
+	rest  rest // while it is no use
 	wait  *time.Timer
 	joint connect.Batch // the records of several units
 }
+
+// rest is for how many units something is left alone.
+type rest struct{ left, period int }
 
 // newGatherer returns the gatherer for a converter.
 func newGatherer(c connect.Converter) *gatherer {
@@ -38,6 +47,10 @@ func newGatherer(c connect.Converter) *gatherer {
 // gather adds units to u.more that are to be encoded together with u.
 func (g *gatherer) gather(ctx context.Context, u *sourceUnit, in <-chan *sourceUnit) {
 	if !g.small || !u.behind() {
+		return
+	}
+	if g.rest.left > 0 {
+		g.rest.left--
 		return
 	}
 	g.wait.Reset(gatherTime)
@@ -67,10 +80,21 @@ func (u *sourceUnit) behind() bool {
 	return n > 0 && time.Since(time.UnixMicro(u.batch.Records[n-1].Time)) > gatherAge
 }
 
-// learn takes note of what messages became of u.
+// learn takes note of what messages became of u, and whether units that went
+// together made fewer of them than each alone: where each has other partitions
+// they do not.
 func (g *gatherer) learn(u *sourceUnit) {
 	n := len(u.msgs.List)
 	g.small = n > 1 && u.msgs.Size() < n*g.full
+	switch {
+	case len(u.more) == 0:
+		g.alone = n
+	case 4*n > 3*g.alone*(1+len(u.more)):
+		g.rest.period = min(max(2*g.rest.period, gatherRest), maxGatherRest)
+		g.rest.left = g.rest.period
+	default:
+		g.rest.period = 0
+	}
 }
 
 // encode makes u's messages of the records of u and the units that go with it.

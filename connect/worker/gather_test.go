@@ -84,6 +84,47 @@ func TestGatherLearns(t *testing.T) {
 	}
 }
 
+// Units that make as many messages together as alone are left alone for a while,
+// and longer the next time; until it is of use again.
+func TestGatherRests(t *testing.T) {
+	g := newGatherer(new(frame.Converter))
+	took := func(messages, together int) {
+		u := new(sourceUnit)
+		for range messages {
+			u.msgs.Add()
+		}
+		for range together - 1 {
+			u.more = append(u.more, new(sourceUnit))
+		}
+		g.learn(u)
+	}
+	alone := func() (n int) {
+		for {
+			in := make(chan *sourceUnit, 1)
+			in <- unitOf(2 * gatherAge)
+			u := unitOf(2 * gatherAge)
+			if g.gather(t.Context(), u, in); len(u.more) > 0 {
+				return n
+			}
+			took(10, 1)
+			n++
+		}
+	}
+	took(10, 1)
+	for _, c := range []struct{ messages, want int }{{20, gatherRest}, {16, 2 * gatherRest}, {15, 0}, {10, 0}, {20, gatherRest}} {
+		took(c.messages, 2)
+		if n := alone(); n != c.want {
+			t.Errorf("after %d messages of two units, of ten each alone, %d go alone, want %d", c.messages, n, c.want)
+		}
+	}
+	for range 20 {
+		took(20, 2)
+	}
+	if n := alone(); n != maxGatherRest {
+		t.Errorf("%d go alone in the end, want %d", n, maxGatherRest)
+	}
+}
+
 // picky is a converter of frames that refuses every seventh change, and does
 // not say that it packs.
 type picky struct{ frames frame.Converter }
