@@ -48,7 +48,6 @@ const (
 
 // Reset empties b and gives its memory back.
 func (b *Batch) Reset() {
-	clear(b.Records)
 	clear(b.State)
 	b.State, b.Pos, b.size = b.State[:0], nil, 0
 	b.Records = b.array.give(b.Records, &recordStock)

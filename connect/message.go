@@ -43,7 +43,6 @@ const messageSlab = 256 << 10
 
 // Reset empties m and gives its memory back.
 func (m *Messages) Reset() {
-	clear(m.List)
 	m.List, m.size = m.array.give(m.List, &messageStock), 0
 	m.bytes.rewind(&byteStock)
 	m.headers.reset(&headerStock)

@@ -119,6 +119,7 @@ func (a *array[T]) give(list []T, to *stock[T]) []T {
 	all := a.all
 	a.all = nil
 	if len(all) == 0 || cap(list) == 0 || &list[:1][0] != &all[0] {
+		clear(list)
 		return nil
 	}
 	if a.hint = min(max(a.hint, len(all)), manyElements); 4*len(list) >= a.hint {
