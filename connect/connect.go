@@ -68,7 +68,7 @@ type Sink interface {
 type Idler interface{ Idle() }
 
 // Transform changes a batch in place: edits values, drops records with
-// Batch.Keep, routes by Topic.
+// Batch.Keep, routes with Record.Reroute.
 type Transform interface {
 	// Apply returns nil, a *BatchError for single records that could not be
 	// changed (they are left in b as they were), or any other error.

@@ -74,10 +74,13 @@ const (
 type Record struct {
 	Op        Op
 	Flags     Flags
-	Partition int32 // of Topic; set by the worker
+	Partition int32 // of Topic, or Home; set by the worker
 	// Table is the shape of Before and After as of this change.
-	Table  *schema.Table
-	Topic  string
+	Table *schema.Table
+	Topic string
+	// CameIn is the topic of the message it came in, where a transform has given
+	// it another Topic; see Home.
+	CameIn string
 	Before schema.Row // nil where the op has none
 	After  schema.Row // nil where the op has none
 	// Seq counts the row changes of one source: a replayed change has the
@@ -96,6 +99,21 @@ type Record struct {
 
 // SeqEpochShift is where the epoch begins in a Seq.
 const SeqEpochShift = 48
+
+// Home returns the topic of the message that the record came in: with Partition and
+// Offset it names the message, which Topic does not where a transform has changed
+// that.
+func (r *Record) Home() string {
+	if r.CameIn != "" {
+		return r.CameIn
+	}
+	return r.Topic
+}
+
+// Reroute gives the record another topic, for transforms.
+func (r *Record) Reroute(topic string) {
+	r.CameIn, r.Topic = r.Home(), topic
+}
 
 // Key returns the row that has the record's key: After, or Before of a delete.
 func (r *Record) Key() schema.Row {

@@ -63,7 +63,7 @@ func (t *regexRouter) Apply(_ context.Context, b *connect.Batch) error {
 		if r.Topic != from || from == "" {
 			from, to = r.Topic, t.name(r.Topic)
 		}
-		r.Topic = to
+		r.Reroute(to)
 	}
 	return nil
 }

@@ -197,6 +197,6 @@ func (u *unwrap) apply(b *connect.Batch, r *connect.Record) {
 func (u *unwrap) routeBy(r *connect.Record, row schema.Row) {
 	i := slices.IndexFunc(r.Table.Columns, func(c schema.Column) bool { return c.Name == u.route })
 	if i >= 0 && !row[i].IsNull() {
-		r.Topic = string(row[i].AppendText(nil, &r.Table.Columns[i]))
+		r.Reroute(string(row[i].AppendText(nil, &r.Table.Columns[i])))
 	}
 }

@@ -243,7 +243,7 @@ func (a *again) prepare(ctx context.Context, b *connect.Batch, m []connect.Messa
 		r := &b.Records[i]
 		r.Topic, r.Partition, r.Offset = c.Topic, c.Partition, c.Offset
 		if c.Routed != "" {
-			r.Topic = c.Routed
+			r.Reroute(c.Routed)
 		}
 		r.Flags = r.Flags&^connect.Exact | connect.Again | connect.TxEnd
 	}

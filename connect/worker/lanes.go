@@ -190,7 +190,7 @@ func (t *sinkTask) addState(u *sinkUnit, p partition, m offsets.Mark) {
 func (t *sinkTask) transform(ctx context.Context, u *sinkUnit, cut int) error {
 	var dead func(*connect.Record, refusal) error
 	if t.dead != nil {
-		dead = func(r *connect.Record, why refusal) error { return t.dead.record(ctx, r, u.topicOf(r), why) }
+		dead = func(r *connect.Record, why refusal) error { return t.dead.record(ctx, r, r.Home(), why) }
 	}
 	if !t.whole {
 		return t.chain.apply(ctx, &u.batch, dead)
@@ -289,7 +289,7 @@ func (t *sinkTask) spreadOf(ctx context.Context, u *sinkUnit, table *schema.Tabl
 // doneBefore reports whether a lane had written r before the task was opened:
 // after a kill the lanes are not all equally far.
 func (t *sinkTask) doneBefore(lane int, r *connect.Record) bool {
-	m, ok := t.starts[lane][partition{r.Topic, r.Partition}]
+	m, ok := t.starts[lane][partition{r.Home(), r.Partition}]
 	return ok && r.Offset < m.Offset
 }
 
@@ -462,7 +462,7 @@ func (t *sinkTask) write(ctx context.Context, sink connect.Sink, b *connect.Batc
 	}
 	for _, f := range be.Failed {
 		r := &b.Records[f.Index]
-		if err := t.dead.record(ctx, r, u.topicOf(r), refusal{stage: deadletter.StageWrite, err: f.Err}); err != nil {
+		if err := t.dead.record(ctx, r, r.Home(), refusal{stage: deadletter.StageWrite, err: f.Err}); err != nil {
 			return err
 		}
 	}

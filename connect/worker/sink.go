@@ -113,23 +113,6 @@ func (u *sinkUnit) reset() {
 	u.tail = nil
 }
 
-// topicOf returns the topic that r's message came in, which transforms may have
-// changed in r.
-func (u *sinkUnit) topicOf(r *connect.Record) string {
-	found := r.Topic
-	for i := range u.msgs.List {
-		m := &u.msgs.List[i]
-		if m.Offset != r.Offset || m.Partition != r.Partition {
-			continue
-		}
-		if m.Topic == r.Topic {
-			return r.Topic
-		}
-		found = m.Topic
-	}
-	return found
-}
-
 // laneWork is what a lane does next: records to write and State to keep, or
 // to say that it has come this far.
 type laneWork struct {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -21,6 +22,7 @@ import (
 	"github.com/towline/towline/connect/config"
 	"github.com/towline/towline/connect/frame"
 	"github.com/towline/towline/connect/memlog"
+	"github.com/towline/towline/connect/transform"
 	"github.com/towline/towline/offsets"
 	"github.com/towline/towline/schema"
 )
@@ -276,6 +278,7 @@ func newRig(t *testing.T, seed uint64, keeps, single bool) *rig {
 			}},
 		},
 		Converters: []connect.Plugin{frame.Plugin()},
+		Transforms: transform.Plugins(),
 	}
 	return g
 }
@@ -350,15 +353,16 @@ func (g *rig) check(exact bool) {
 }
 
 func TestExactlyOnceUnderFaults(t *testing.T) {
-	for _, lanes := range []string{"1", "4"} {
+	for _, sink := range []map[string]string{{"lanes": "1"}, {"lanes": "4"},
+		{"lanes": "4", "transforms": "one", "transforms.one.type": "RegexRouter", "transforms.one.regex": ".*", "transforms.one.replacement": "all"}} {
 		for seed := range uint64(8) {
-			t.Run(fmt.Sprintf("lanes=%s/seed=%d", lanes, seed), func(t *testing.T) {
+			t.Run(fmt.Sprintf("lanes=%s,%s/seed=%d", sink["lanes"], sink["transforms"], seed), func(t *testing.T) {
 				g := newRig(t, seed, true, false)
 				g.src.age = time.Duration(seed%2) * 2 * gatherAge
 				for range 3 {
-					g.run(map[string]string{"lanes": lanes}, 15*time.Millisecond)
+					g.run(maps.Clone(sink), 15*time.Millisecond)
 				}
-				g.run(map[string]string{"lanes": lanes}, 0)
+				g.run(maps.Clone(sink), 0)
 				g.check(true)
 			})
 		}

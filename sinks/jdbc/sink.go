@@ -331,7 +331,7 @@ func (s *Sink) skipBeyond() {
 	records := s.batch.b.Records
 	s.batch.skip = append(s.batch.skip[:0], make([]bool, len(records))...)
 	for i := range records {
-		at := place{records[i].Topic, records[i].Partition}
+		at := place{records[i].Home(), records[i].Partition}
 		a, ok := beyond[at]
 		switch {
 		case !ok || records[i].Flags&connect.Again != 0:
@@ -353,7 +353,7 @@ func (s *Sink) note(r *connect.Record) {
 	if r.Flags&connect.Again != 0 {
 		return
 	}
-	at := place{r.Topic, r.Partition}
+	at := place{r.Home(), r.Partition}
 	a, ok := s.passed[at]
 	if !ok || a.offset != r.Offset {
 		a = ahead{offset: r.Offset}

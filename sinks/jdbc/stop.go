@@ -84,7 +84,7 @@ func (s *Sink) about(r *connect.Record, err error) error {
 	if nerr != nil {
 		return err
 	}
-	return errTable{name: n, topic: r.Topic, source: r.Table.String(), err: err}
+	return errTable{name: n, topic: r.Home(), source: r.Table.String(), err: err}
 }
 
 // aboutGroup says that an error is about the table of g.
@@ -104,7 +104,7 @@ func (s *Sink) refused(ctx context.Context) error {
 	}
 	f := s.batch.failed[0]
 	r := &s.batch.b.Records[f.Index]
-	if why, err := s.env.MayStop(ctx, r.Topic); err != nil || why != "" {
+	if why, err := s.env.MayStop(ctx, r.Home()); err != nil || why != "" {
 		return nil
 	}
 	return s.about(r, errData{f.Err})

@@ -160,6 +160,30 @@ func TestWhatIsAheadOutlivesMarks(t *testing.T) {
 	}
 }
 
+// Where a transform has brought topics together, what is ahead of the mark of one is
+// not taken for the other's.
+func TestWhatIsAheadInRoutedTopics(t *testing.T) {
+	srv := mysqltest.Shared(t)
+	db := srv.CreateDB(t)
+	p := plain(t, "p", false)
+	s := taskSink(t, srv.DSN(db), connect.Env{Lanes: 2})
+	open(t, s)
+	write := func(from string, id int) {
+		t.Helper()
+		r := insert(p, id, "x")
+		r.Topic, r.Offset = from, 5
+		r.Reroute("all")
+		if err := s.Write(t.Context(), &connect.Batch{Records: []connect.Record{r}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("a", 1)
+	reopen(t, s)
+	write("b", 2)
+	write("a", 1)
+	expect(t, srv, "SELECT id, COUNT(*) FROM "+db+".p GROUP BY id ORDER BY id", "1,1 2,1")
+}
+
 // The table as it was when a sink was one task: its marks go on.
 func TestOffsetsOfOneTaskGoOn(t *testing.T) {
 	srv := mysqltest.Shared(t)

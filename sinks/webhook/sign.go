@@ -53,7 +53,7 @@ func messageID(connector string, r *connect.Record, buf []byte) (string, []byte)
 	buf = append(buf, byte(r.Op))
 	buf = binary.BigEndian.AppendUint64(buf, r.Seq)
 	if r.Seq == 0 {
-		buf = appendPart(buf, r.Topic)
+		buf = appendPart(buf, r.Home())
 		buf = binary.BigEndian.AppendUint64(buf, uint64(r.Partition))
 		buf = binary.BigEndian.AppendUint64(buf, uint64(r.Offset))
 		buf = binary.BigEndian.AppendUint64(buf, uint64(r.Row))
