@@ -7,6 +7,7 @@ package faults
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -72,7 +73,9 @@ type options struct {
 func newRig(t *testing.T, o options) *rig {
 	t.Helper()
 	r := &rig{t: t, dir: t.TempDir(), source: mysqltest.Start(t, o.sourceFlags...), target: mysqltest.Start(t), keyless: o.load.Keyless}
-	o.load.Seed = uint64(time.Now().UnixNano())
+	if o.load.Seed == 0 {
+		o.load.Seed = uint64(time.Now().UnixNano())
+	}
 	t.Logf("seed %d", o.load.Seed)
 	r.load = workload.New(r.source.DB(), database, o.load)
 	if err := r.load.Create(t.Context(), o.rows); err != nil {
@@ -116,25 +119,33 @@ func (r *rig) connectors(o options) {
 	if o.data == "" {
 		o.data = filepath.Join(r.dir, "data")
 	}
-	r.proc = &process.Process{Bin: bin, Data: o.data, Log: filepath.Join(r.dir, "towline.log"), Args: files}
 	if o.nameServer != "" {
-		r.worker(o.nameServer)
+		r.proc = r.worker("worker", map[string]any{"namesrvAddr": o.nameServer, "defaultTopicQueueNums": 4}, files...)
+		return
 	}
+	r.proc = &process.Process{Bin: bin, Data: o.data, Log: filepath.Join(r.dir, "towline.log"), Args: files}
 }
 
-// worker has topics, positions and connectors be in RocketMQ.
-func (r *rig) worker(nameServer string) {
+// worker returns the program as a worker that is configured by conf, beside where
+// it listens. connectors are files.
+func (r *rig) worker(name string, conf map[string]any, connectors ...string) *process.Process {
 	r.t.Helper()
 	port, err := child.LeasePort(0)
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(func() { port.Close() })
-	r.proc.Address, r.proc.Worker = fmt.Sprintf("127.0.0.1:%d", port.Port), filepath.Join(r.dir, "worker.json")
-	text := fmt.Sprintf(`{"listeners": "http://%s", "namesrvAddr": %q, "defaultTopicQueueNums": 4}`, r.proc.Address, nameServer)
-	if err := os.WriteFile(r.proc.Worker, []byte(text), 0o600); err != nil {
+	p := &process.Process{Bin: bin, Log: filepath.Join(r.dir, name+".log"), Args: connectors,
+		Address: fmt.Sprintf("127.0.0.1:%d", port.Port), Worker: filepath.Join(r.dir, name+".json")}
+	conf["listeners"] = "http://" + p.Address
+	text, err := json.Marshal(conf)
+	if err == nil {
+		err = os.WriteFile(p.Worker, text, 0o600)
+	}
+	if err != nil {
 		r.t.Fatal(err)
 	}
+	return p
 }
 
 func merge(dst, src map[string]string) {

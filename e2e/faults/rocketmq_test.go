@@ -56,11 +56,12 @@ func TestKilledOverRocketMQ(t *testing.T) {
 	r.settle()
 }
 
-// Connections to brokers are cut, slow and silent.
-func TestBadNetworkToRocketMQ(t *testing.T) {
-	const front = "127.0.0.2"
-	var wires []*mysqltest.Proxy
-	r, c := newRocketRig(t, options{rows: 2000, load: workload.Options{Writers: 2, Types: true, Pause: 5 * time.Millisecond}}, rockettest.Config{Front: front})
+// front is where brokers are reached that have wires in front of them.
+const front = "127.0.0.2"
+
+// wiresTo returns what is between the program and brokers at front.
+func wiresTo(t *testing.T, c *rockettest.Cluster) (wires []*mysqltest.Proxy) {
+	t.Helper()
 	for _, b := range c.Brokers {
 		p, err := mysqltest.OpenProxyAt(front, b.Addr)
 		if err != nil {
@@ -73,6 +74,13 @@ func TestBadNetworkToRocketMQ(t *testing.T) {
 		})
 		wires = append(wires, p)
 	}
+	return wires
+}
+
+// Connections to brokers are cut, slow and silent.
+func TestBadNetworkToRocketMQ(t *testing.T) {
+	r, c := newRocketRig(t, options{rows: 2000, load: workload.Options{Writers: 2, Types: true, Pause: 5 * time.Millisecond}}, rockettest.Config{Front: front})
+	wires := wiresTo(t, c)
 	r.start()
 	stop := r.writing()
 	for i := range kills(t, 8) {

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// stepping raises the counters of random rows, a few hundred transactions a second
-// at the most, until stop is called.
-func (r *rig) stepping() (stop func()) {
+// stepping raises the counters of random rows, with a rest between two
+// transactions, until stop is called.
+func (r *rig) stepping(rest time.Duration) (stop func()) {
 	ctx, cancel := context.WithCancel(r.t.Context())
 	done := make(chan error, 1)
 	go func() {
@@ -21,7 +21,7 @@ func (r *rig) stepping() (stop func()) {
 				done <- err
 				return
 			}
-			time.Sleep(time.Millisecond)
+			time.Sleep(rest)
 		}
 		done <- nil
 	}()
@@ -72,7 +72,7 @@ func TestTasksChangeUnderKills(t *testing.T) {
 	if err := r.proc.Wait(t.Context(), time.Minute); err != nil { // the copy is there, and each state of a row is told by a change
 		t.Fatal(err)
 	}
-	stopSteps, stop := r.stepping(), r.writing()
+	stopSteps, stop := r.stepping(time.Millisecond), r.writing()
 	for _, tasks := range []int{4, 2, 3, 8, 1, 3} {
 		r.book(tasks)
 		if _, err := r.proc.Post(t.Context(), fmt.Sprintf("/connectors/book/tasks/%d/restart", rand.IntN(tasks)), ""); err != nil {
@@ -100,7 +100,7 @@ func TestColumnsComeToSeveralTasks(t *testing.T) {
 	if err := r.proc.Wait(t.Context(), time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	stop := r.stepping()
+	stop := r.stepping(time.Millisecond)
 	for i := range 6 {
 		r.source.Exec(t, fmt.Sprintf("ALTER TABLE %s.steps ADD COLUMN c%d INT NULL", database, i))
 		r.source.Exec(t, fmt.Sprintf("UPDATE %s.steps SET c%d = n", database, i))
