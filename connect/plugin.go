@@ -34,6 +34,11 @@ type Plugin struct {
 	// Fields returns a position by the names that users know, and those of what
 	// it is a position in. Sources only; nil: there are none.
 	Fields func(cfg Config, pos offsets.Position) (in, at map[string]any)
+	// Seek returns the position at a place, by the names of Fields, for a source
+	// that is at from with state and does not run, and the entries of its State
+	// that change with it. What comes behind has higher Seqs than all before. A
+	// place that cannot be had is a Permanent error. Sources only; nil: none can.
+	Seek func(ctx context.Context, cfg Config, env Env, from offsets.Position, state []offsets.Entry, to map[string]any) (offsets.Position, []offsets.Entry, error)
 	// Resets says that the source knows ResetKey.
 	Resets bool
 	// Check looks at the world outside (server settings, grants,

@@ -3,10 +3,12 @@ package snapshot
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
 
+	"github.com/towline/towline/connect"
 	"github.com/towline/towline/offsets"
 	"github.com/towline/towline/schema/wire"
 )
@@ -120,6 +122,29 @@ const (
 	fileKey     = "snapshot/file" // how far the file of signals is carried out
 	stateFormat = 1
 )
+
+// Rest returns what of a State is of the change stream, for a source that is to go
+// on at another place of it. While a copy is under way it cannot: where its chunks
+// lie in the stream is part of what is known of them.
+func Rest(state []offsets.Entry) (rest []offsets.Entry, err error) {
+	for _, e := range state {
+		database, name, ok := parseStateKey(e.Key)
+		if !ok || e.Key == seqKey || e.Key == pausedKey || e.Key == fileKey {
+			if !strings.HasPrefix(e.Key, statePrefix) {
+				rest = append(rest, e)
+			}
+			continue
+		}
+		p, err := parseProgress(e.Pos)
+		if err != nil {
+			return nil, connect.Permanent(fmt.Errorf("snapshot: state %q: %w", e.Key, err))
+		}
+		if p.status != done || p.truncate || p.revive || p.upTo.File != "" || p.told != toldNothing {
+			return nil, connect.Permanent(fmt.Errorf("the source cannot be moved now, since table %s.%s is being copied; let the copy come to its end, or stop it (towline snapshot stop)", database, name))
+		}
+	}
+	return rest, nil
+}
 
 // stateKey returns the key of a table's entry.
 func stateKey(database, name string) string {

@@ -33,6 +33,8 @@
 // begins where the server is, when a position is lost. Each exchange of servers
 // begins an epoch of Seqs.
 //
+// Seek moves a source that is stopped: see seek.go.
+//
 // # Shapes
 //
 // A server whose binlog_row_metadata is FULL tells names, types and key with

@@ -289,8 +289,8 @@ func (q *sequencer) inside(ctx context.Context, h *binlog.Header, event, body []
 // flushFull ends the transaction and sends the job off if it is full.
 func (q *sequencer) flushFull(ctx context.Context) error {
 	q.end()
-	if q.cur.bytes >= unitSize {
-		return q.flush(ctx, false)
+	if q.cur.bytes >= unitSize || q.s.single {
+		return q.flush(ctx, q.s.single)
 	}
 	return nil
 }

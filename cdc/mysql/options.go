@@ -285,6 +285,7 @@ type settings struct {
 	connector      string
 	log            *slog.Logger
 	noReread       bool // see Source.NoReread
+	single         bool // each transaction is a batch of its own: see Seek
 	sources        sources
 	givenUp        givenUp
 	lookEvery      time.Duration // how often the server is asked for its log and who it is

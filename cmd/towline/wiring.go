@@ -42,8 +42,21 @@ func mysqlPlugin() connect.Plugin {
 		return cdcmysql.CheckFor(ctx, cfg, cdcmysql.Needs{SignalTable: how.SignalTable, Locks: how.Mode != snapshot.NoData && !how.NoLocks})
 	}
 	p.Resets = true // package snapshot does
+	p.Seek = func(ctx context.Context, cfg connect.Config, env connect.Env, from offsets.Position, state []offsets.Entry, to map[string]any) (offsets.Position, []offsets.Entry, error) {
+		rest, err := snapshot.Rest(state)
+		if err != nil {
+			return nil, nil, err
+		}
+		how := snapshot.ParseConfig(cfg)
+		stream, err := mysqlStream(cfg, env, &how)
+		if err != nil {
+			return nil, nil, err
+		}
+		return stream.Seek(ctx, from, rest, to)
+	}
 	p.Source = func(cfg connect.Config, env connect.Env) (connect.Source, error) {
-		stream, err := cdcmysql.New(cfg, env)
+		how := snapshot.ParseConfig(cfg)
+		stream, err := mysqlStream(cfg, env, &how)
 		if err != nil {
 			return nil, err
 		}
@@ -57,19 +70,27 @@ func mysqlPlugin() connect.Plugin {
 		if err != nil {
 			return nil, err
 		}
-		how := snapshot.ParseConfig(cfg)
 		how.Editor = editor
 		if how.Brake, err = brake(cfg, &how.Throttle, dial); err != nil {
 			return nil, err
 		}
-		stream.Whole(how.SignalTable)
 		how.NoTruncate = cfg.Int("topic.creation.default.partitions") > 1
-		if how.Mode == snapshot.NoData {
-			stream.NoReread()
-		}
 		return snapshot.New(changes{stream}, reader, how, env), nil
 	}
 	return p
+}
+
+// mysqlStream is the change stream of a source that reads rows as how says.
+func mysqlStream(cfg connect.Config, env connect.Env, how *snapshot.Config) (*cdcmysql.Source, error) {
+	stream, err := cdcmysql.New(cfg, env)
+	if err != nil {
+		return nil, err
+	}
+	stream.Whole(how.SignalTable)
+	if how.Mode == snapshot.NoData {
+		stream.NoReread()
+	}
+	return stream, nil
 }
 
 // brake returns what spares the servers while rows are read, nil if nothing is

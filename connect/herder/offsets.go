@@ -57,10 +57,9 @@ func FindOffsets(ctx context.Context, w *worker.Worker, c *config.Connector, at 
 	return shown(marks), err
 }
 
-// WriteOffsets alters offsets of a connector of a worker, which is at rest.
-// Those of a sink can be set to any message that is in its topics; a source's
-// position can only be forgotten: the shapes of its tables are known as of that
-// position alone.
+// WriteOffsets alters offsets of a connector of a worker, which is at rest. Those
+// of a sink can be set to any message that is in its topics, and a source to a place
+// that its plug-in can find its way to.
 func WriteOffsets(ctx context.Context, w *worker.Worker, c *config.Connector, to []Offset) error {
 	if c.IsSource() {
 		return alterSource(ctx, w, c, to)
@@ -150,7 +149,7 @@ func alterSource(ctx context.Context, w *worker.Worker, c *config.Connector, to 
 	if err != nil {
 		return err
 	}
-	reset := false
+	reset, moves := false, map[int]map[string]any{}
 	for _, o := range to {
 		at := slices.IndexFunc(have, func(own Offset) bool { return text(own.Partition) == text(o.Partition) })
 		switch {
@@ -159,14 +158,21 @@ func alterSource(ctx context.Context, w *worker.Worker, c *config.Connector, to 
 		case o.Offset == nil:
 			reset = true
 		case text(o.Offset) != text(have[at].Offset): // else it is there already
-			return Errorf(Invalid, "the offset of a source cannot be set to a place, since the shapes of its tables are known as of its own place alone; "+
-				"with null it begins anew, and single tables are read again by a signal (towline snapshot start)")
+			if c.Plugin.Seek == nil {
+				return Errorf(Invalid, "the offset of this source cannot be set to a place; with null it begins anew")
+			}
+			moves[at] = o.Offset
 		}
 	}
-	if !reset {
-		return nil
+	if reset {
+		return asFault(w.ResetSource(ctx, c.Name))
 	}
-	return asFault(w.ResetSource(ctx, c.Name))
+	for task, place := range moves { // Places are in order of tasks
+		if err := w.SeekSource(ctx, c.Name, task, place); err != nil {
+			return asFault(err)
+		}
+	}
+	return nil
 }
 
 // text returns part of an offset as JSON, to compare.

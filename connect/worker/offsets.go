@@ -172,6 +172,50 @@ func (w *Worker) Places(ctx context.Context, name string) ([]Place, error) {
 	return list, nil
 }
 
+// SeekSource has a source go on at a place, by the names that its users know. It is
+// at rest.
+func (w *Worker) SeekSource(ctx context.Context, name string, task int, to map[string]any) error {
+	all := w.of(name)
+	i := slices.IndexFunc(all, func(s *supervisor) bool { return s.id.task == task })
+	if i < 0 || all[i].conn.Plugin.Seek == nil {
+		return fmt.Errorf("%w: a source of this kind begins anew with null, and cannot be set to a place", ErrOffsets)
+	}
+	s, prefix := all[i], offsets.SourceKey(name, task)
+	entries, err := w.Log().Store().Load(ctx, prefix)
+	if err != nil {
+		return fmt.Errorf("load offsets: %w", err)
+	}
+	var from offsets.Position
+	var state []offsets.Entry
+	for _, e := range entries {
+		if key, ok := strings.CutPrefix(e.Key, prefix+stateKey); ok {
+			state = append(state, offsets.Entry{Key: key, Pos: e.Pos})
+		} else if e.Key == prefix+posKey {
+			from = e.Pos
+		}
+	}
+	if from == nil || slices.ContainsFunc(state, func(e offsets.Entry) bool { return e.Key == connect.ResetKey }) {
+		return fmt.Errorf("%w: the source has not begun yet; let it run first", ErrOffsets)
+	}
+	env := connect.Env{Connector: name, Task: task, Tasks: len(all), Lanes: 1, Logger: s.logger, Report: func(connect.TableStatus) {},
+		Gauge: func(string, float64, ...string) {}, Drop: func(string, int) {}} // what is only looked at is not counted
+	pos, changes, err := s.conn.Plugin.Seek(ctx, s.cfg, env, from, state, to)
+	if connect.IsPermanent(err) {
+		return fmt.Errorf("%w: %v", ErrOffsets, err)
+	} else if err != nil {
+		return err
+	}
+	save := []offsets.Entry{{Key: prefix + posKey, Pos: pos}}
+	for _, e := range changes {
+		save = append(save, offsets.Entry{Key: prefix + stateKey + e.Key, Pos: e.Pos})
+	}
+	if err := w.Log().Store().Save(ctx, save...); err != nil {
+		return fmt.Errorf("save offsets: %w", err)
+	}
+	s.prog.opened(pos)
+	return nil
+}
+
 // ResetSource has a source begin anew when it next starts. It is at rest.
 func (w *Worker) ResetSource(ctx context.Context, name string) error {
 	for _, s := range w.of(name) {

@@ -1,0 +1,185 @@
+package mysql
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/towline/towline/connect"
+	"github.com/towline/towline/e2e/mysqltest"
+	"github.com/towline/towline/offsets"
+)
+
+// calm has stretches without a statement that changes a table, and others.
+const calm = `
+CREATE TABLE a (id INT PRIMARY KEY, v INT);
+INSERT INTO a VALUES (1, 1);
+INSERT INTO a VALUES (2, 2);
+UPDATE a SET v = v + 1;
+FLUSH LOGS;
+INSERT INTO a VALUES (3, 3);
+ALTER TABLE a RENAME COLUMN v TO w;
+INSERT INTO a VALUES (4, 4);
+BEGIN; INSERT INTO a VALUES (5, 5), (6, 6); DELETE FROM a WHERE id = 1; COMMIT;
+DROP TABLE a;
+CREATE TABLE b (id INT PRIMARY KEY);
+INSERT INTO b VALUES (7)`
+
+// place is where a stop is, by the names that users know.
+func (r *rig) place(t *testing.T, pos offsets.Position) map[string]any {
+	t.Helper()
+	_, at := Fields(r.config(), pos)
+	text, err := json.Marshal(at) // as it comes over REST
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out map[string]any
+	dec := json.NewDecoder(strings.NewReader(string(text)))
+	dec.UseNumber()
+	if err := dec.Decode(&out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// From each place a source goes to others, or refuses to. Where it went it reads
+// what one reads that has come there by itself, with changes that count on.
+func TestSeek(t *testing.T) {
+	for _, m := range storyModes {
+		t.Run(m.name, func(t *testing.T) {
+			r := newRig(t, mysqltest.Start(t, m.opts...))
+			s := r.open(t, nil, nil)
+			all := newTape(nil)
+			for _, statement := range strings.Split(calm, ";\n") { // a stop behind each
+				r.exec(t, statement)
+				until(t, s, all)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			gone, back := 0, 0
+			for i, from := range all.stops {
+				for _, j := range []int{i - 4, i - 1, i, i + 1, i + 3} { // near ones and others
+					if j < 0 || j >= len(all.stops) {
+						continue
+					}
+					to := all.stops[j]
+					moved := r.seek(t, all, from, to)
+					between := all.texts()[min(from.records, to.records):max(from.records, to.records)]
+					reshaped := strings.Contains(" "+strings.Join(between, " "), " s ") || strings.Contains(" "+strings.Join(between, " "), " t ")
+					if !moved && (j > i || !reshaped) && i != j {
+						t.Errorf("from stop %d to %d is refused, though nothing changes a table between them: %v", i, j, between)
+					}
+					if moved && j < i && reshaped {
+						t.Errorf("from stop %d back to %d is possible over %v", i, j, between)
+					}
+					if moved && j > i {
+						gone++
+					} else if moved && j < i {
+						back++
+					}
+				}
+			}
+			if gone < 15 || back < 5 {
+				t.Errorf("%d ways forward and %d back are possible", gone, back)
+			}
+		})
+	}
+}
+
+// seek moves a source and reads on. It returns whether it could be moved.
+func (r *rig) seek(t *testing.T, all *tape, from, to stopAt) bool {
+	t.Helper()
+	pos, changes, err := r.source(t).Seek(t.Context(), from.pos, from.state, r.place(t, to.pos))
+	if err != nil {
+		if !connect.IsPermanent(err) || !strings.Contains(err.Error(), "changes what is known of the tables") {
+			t.Fatal(err)
+		}
+		return false
+	}
+	tp := newTape(from.state)
+	for _, e := range changes {
+		tp.state[e.Key] = e.Pos
+	}
+	state := tp.entries()
+	until(t, r.open(t, pos, state), tp)
+	diff(t, tp.texts(), all.texts()[to.records:])
+	p, err := parsePosition(from.pos)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := p.seq
+	for _, rec := range tp.records {
+		if rec.seq < last {
+			t.Fatalf("%s has seq %d, and the one before it %d", rec.text, rec.seq, last)
+		}
+		last = rec.seq
+	}
+	return true
+}
+
+// What is no place is refused, with what one is.
+func TestSeekRefused(t *testing.T) {
+	for _, m := range []struct {
+		name string
+		opts []mysqltest.Option
+		bad  map[string]string // a place, in JSON, and what is said of it
+	}{
+		{"gtid", nil, map[string]string{
+			`{"file": "binlog.000001", "pos": 4}`:                 `a place of it is {"gtids"`,
+			`{"gtids": "x"}`:                                      "gtids:",
+			`{"gtids": "$:1-1000000"}`:                            "the server does not have the transactions",
+			`{"gtid": "x"}`:                                       `"gtid" is not part of a place`,
+			`{"gtids": "", "server_uuid": "1"}`:                   "a place of server 1 means nothing",
+			`{"gtids": "$gap"}`:                                   "neither all before",
+			`{"gtids": "11111111-1111-1111-1111-111111111111:1"}`: "the server does not have the transactions 11111111",
+		}},
+		{"file", []mysqltest.Option{mysqltest.NoGTID()}, map[string]string{
+			`{"gtids": "$:1"}`:                 `{"file": "binlog.000001", "pos": 157}`,
+			`{"file": "nix.000001", "pos": 4}`: "has no place nix.000001:4",
+			`{"file": "$f", "pos": 9999999}`:   "has no place",
+			`{"file": "$f", "pos": $in}`:       "no place between two transactions",
+			`{"file": "$f", "pos": $wrong}`:    "no place between two transactions",
+			`{"file": "$f", "pos": "4"}`:       `a place of the source is`,
+		}},
+	} {
+		t.Run(m.name, func(t *testing.T) {
+			r := newRig(t, mysqltest.Start(t, m.opts...))
+			r.exec(t, "CREATE TABLE a (id INT PRIMARY KEY)")
+			s := r.open(t, nil, nil)
+			tp := newTape(nil)
+			r.exec(t, "INSERT INTO a VALUES (1)")
+			until(t, s, tp)
+			before := tp.stops[len(tp.stops)-1]
+			r.exec(t, "INSERT INTO a VALUES (2)")
+			until(t, s, tp)
+			s.Close()
+			at := tp.stops[len(tp.stops)-1]
+			p, err := parsePosition(before.pos)
+			if err != nil {
+				t.Fatal(err)
+			}
+			events := r.srv.Query(t, fmt.Sprintf("SHOW BINLOG EVENTS IN '%s' FROM %d LIMIT 2", cmpOr(p.file, "binlog.000001"), max(p.pos, 4)))
+			for place, want := range m.bad {
+				place = strings.NewReplacer("$gap", strings.Replace(fmt.Sprint(r.place(t, at.pos)["gtids"]), ":1-", ":2-", 1), "$f", p.file, "$in", fmt.Sprint(events[1][1]), "$wrong", fmt.Sprint(p.pos+1), "$", fmt.Sprint(r.srv.Query(t, "SELECT @@server_uuid")[0][0])).Replace(place)
+				var to map[string]any
+				dec := json.NewDecoder(strings.NewReader(place))
+				dec.UseNumber()
+				if err := dec.Decode(&to); err != nil {
+					t.Fatal(place, err)
+				}
+				if _, _, err := r.source(t).Seek(t.Context(), before.pos, before.state, to); err == nil || !connect.IsPermanent(err) || !strings.Contains(err.Error(), want) {
+					t.Errorf("%s: %v, want %q", place, err, want)
+				}
+			}
+		})
+	}
+}
+
+func cmpOr(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a
+}
