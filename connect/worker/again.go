@@ -371,13 +371,18 @@ func (t *sinkTask) took(id int64, i int) bool {
 	return false
 }
 
-// settleLetters notes which letters a run that was killed has had taken last,
-// and has all lanes keep the same of that.
+// settleLetters notes which letters a run that was killed has had taken last, and
+// has all lanes keep the same of that. A kill leaves some lanes with the letter that
+// was under way and others with the one before, in no order of numbers.
 func (t *sinkTask) settleLetters(ctx context.Context) error {
-	own := offsets.MarkKey(t.deadTopic, int32(t.id.task))
-	for lane, marks := range t.starts {
+	if t.deadTopic == "" {
+		return nil
+	}
+	own := partition{t.deadTopic, int32(t.id.task)}
+	var last offsets.Mark // of own: one that was taken in part is known by that alone
+	for _, marks := range t.starts {
 		for p, m := range marks {
-			if p.topic != t.deadTopic || t.deadTopic == "" {
+			if p.topic != t.deadTopic {
 				continue
 			}
 			if m.Index == 0 && m.Offset > 0 {
@@ -385,12 +390,18 @@ func (t *sinkTask) settleLetters(ctx context.Context) error {
 					return err
 				}
 			}
-			for other := range t.starts {
-				if other != lane && t.starts[other][p] != m && p.num == int32(t.id.task) {
-					t.pending[other][own] = m.Position()
-					t.starts[other][p] = m
-				}
+			if p == own && (m.Index > last.Index || last == offsets.Mark{}) {
+				last = m
 			}
+		}
+	}
+	if last == (offsets.Mark{}) {
+		return nil
+	}
+	for lane := range t.starts {
+		if t.starts[lane][own] != last {
+			t.pending[lane][offsets.MarkKey(own.topic, own.num)] = last.Position()
+			t.starts[lane][own] = last
 		}
 	}
 	return nil

@@ -331,6 +331,37 @@ func TestRetryIsExactlyOnce(t *testing.T) {
 	}
 }
 
+// Nor has one that was killed before all lanes kept which letter was taken last,
+// whichever of them had it.
+func TestRetryIsExactlyOnceWhereLanesDiffer(t *testing.T) {
+	for lane := range 3 {
+		g := newLetterRig(t)
+		g.refuse(1, 2)
+		g.change(connect.OpInsert, "a", "b")
+		g.refuse()
+		g.retry(false, []int64{0, 1}, "", "")
+		writes := g.writes
+		g.stop()
+		entries, err := g.log.Store().Load(t.Context(), "deadletter/dead/")
+		if err != nil || len(entries) != 2 {
+			t.Fatal(entries, err)
+		}
+		if err := g.log.Store().Save(t.Context(), offsets.Entry{Key: entries[1].Key}); err != nil {
+			t.Fatal(err)
+		}
+		for other := range g.state {
+			if other != lane {
+				g.state[other][offsets.MarkKey("dead", 0)] = offsets.Mark{Offset: 1}.Position()
+			}
+		}
+		g.start()
+		g.retry(true, []int64{1}, "was sent again and taken already")
+		if len(g.open()) != 0 || g.writes != writes {
+			t.Errorf("lane %d: %d writes, not %d; open %v", lane, g.writes, writes, g.open())
+		}
+	}
+}
+
 // Texts that a collation may take for the same name one row.
 func TestLooseTexts(t *testing.T) {
 	for _, same := range [][2]string{{"A", "a"}, {"é", "E"}, {"Straße", "STRASSE"}, {"a ", "a"}, {"Æ", "ae"}, {"ﬁ", "FI"}} {
