@@ -37,7 +37,11 @@ func clusterConfig(cfg connect.Config, f *runFlags) error {
 	if f.rocket == nil || f.rocket.Alone {
 		for _, o := range clusterOptions() {
 			if cfg.Given(o.Name) {
-				return fmt.Errorf("%s: is for workers that share connectors over RocketMQ: name its servers in namesrvAddr and keep positions there too, or leave it out", o.Name)
+				if f.rocket != nil {
+					return fmt.Errorf("%s: is for workers that share connectors, and workers whose positions are elsewhere do not share connectors: "+
+						"one at a time runs all of them. Leave out this key, or %s", o.Name, offsetStorage)
+				}
+				return fmt.Errorf("%s: is for workers that share connectors over RocketMQ: name its servers in namesrvAddr, or leave it out", o.Name)
 			}
 		}
 		return nil
@@ -90,6 +94,7 @@ func runCluster(ctx context.Context, f runFlags, files []*config.File, logger *s
 	if err := storelog.Home(ctx, log); err != nil {
 		return errors.Join(err, log.Close())
 	}
+	log.Join(f.cluster.WorkerID)
 	w.Use(log)
 	f.cluster.Registry, f.cluster.Log, f.cluster.Runner, f.cluster.Logger, f.cluster.Levels = plugins, log, w, logger, f.levels
 	h, err := cluster.New(ctx, f.cluster)

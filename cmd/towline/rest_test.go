@@ -297,6 +297,13 @@ func TestWorkerConfiguration(t *testing.T) {
 		{"of RocketMQ Connect", `{"namesrvAddr": "127.0.0.1:9876", "httpPort": 8082}`, "give listeners"},
 		{"a reporter", `{"metric.reporters": "org.apache.kafka.common.metrics.JmxReporter"}`, "not one of topic"},
 		{"no reporter", `{"metric.reporters.topic.name": "x"}`, "has no use without metric.reporters"},
+		{"a topic of connectors", `{"namesrvAddr": "127.0.0.1:9876", "config.storage.topic": "x"}`, "are in one topic, since what a worker may save is decided by the order of all of them; offset.storage.topic names it"},
+		{"a topic of RocketMQ Connect", `{"namesrvAddr": "127.0.0.1:9876", "positionStoreTopic": "x"}`, "offset.storage.topic names it"},
+		{"queues of the state", `{"namesrvAddr": "127.0.0.1:9876", "offset.storage.partitions": 25}`, "has one queue"},
+		{"replicas", `{"namesrvAddr": "127.0.0.1:9876", "status.storage.replication.factor": 3}`, "copies whole brokers"},
+		{"no topic", `{"namesrvAddr": "127.0.0.1:9876", "offset.storage.topic": "a|b"}`, "letters, digits"},
+		{"a topic of nobody", `{"offset.storage.topic": "x"}`, "offset.storage.topic: is for topics in RocketMQ"},
+		{"a cluster with positions elsewhere", `{"namesrvAddr": "127.0.0.1:9876", "offset.storage": "redis", "offset.storage.redis.address": "b:1", "session.timeout.ms": 9000}`, "workers whose positions are elsewhere do not share connectors"},
 		{"an origin", `{"access.control.allow.origin": "*"}`, "not scheme://host"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -30,9 +30,14 @@ func rocketOptions() []connect.Option {
 		{Name: "tls.client.trustCertPath", Type: connect.TypeString, Doc: "A PEM file with the certificates that sign those of name servers and brokers; else those that the machine trusts do."},
 		{Name: "tls.client.certPath", Type: connect.TypeString, Doc: "A PEM file with a certificate to show to name servers and brokers."},
 		{Name: "tls.client.keyPath", Type: connect.TypeString, Doc: "A PEM file with its key, without a password."},
+		{Name: stateTopic, Type: connect.TypeString, Check: rocketlog.CheckTopic, Doc: "The topic of `connectClusterId` that has connectors, positions, claims and statuses; `|offsets` by default. Equal for all workers, and not to be changed later."},
+		{Name: "storePathRootDir", Type: connect.TypeString, Doc: "A folder for a copy of that topic's content. With it a worker starts fast, and mends what a broker has lost of it. Its parent must exist; nobody else should read it."},
 		{Name: "defaultTopicQueueNums", Type: connect.TypeInt, Default: "1", Min: 1, Max: 1024, Doc: "The number of queues of topics whose connector does not set `topic.creation.default.partitions`."},
 	}
 }
+
+// stateTopic is the option that names the topic of the state.
+const stateTopic = "offset.storage.topic"
 
 // queueDefault is the option of connectors that defaultTopicQueueNums is the
 // default of.
@@ -76,7 +81,8 @@ func rocketConfig(cfg connect.Config) (*rocketlog.Options, error) {
 			return nil, fmt.Errorf("%s: %s", key, why)
 		}
 	}
-	o := &rocketlog.Options{NameServers: servers, Cluster: cfg.String("clusterName"), Namespace: cfg.String("connectClusterId")}
+	o := &rocketlog.Options{NameServers: servers, Cluster: cfg.String("clusterName"), Namespace: cfg.String("connectClusterId"),
+		State: cfg.String(stateTopic), Copy: cfg.String("storePathRootDir")}
 	if cfg.Given("log.retention.ms") {
 		if o.Retention = cfg.Millis("log.retention.ms"); o.Retention == 0 {
 			return nil, fmt.Errorf("log.retention.ms: brokers keep nothing for ever; say for how long, or leave it out to leave it to them")
@@ -133,16 +139,17 @@ func rocketTLS(cfg connect.Config, o *rocketlog.Options) error {
 	return nil
 }
 
+// oneTopic says why there are no more topics to name.
+const oneTopic = "has no use: connectors, positions, claims and statuses are in one topic, since what a worker may save is decided by the order of all of them; " + stateTopic + " names it"
+
 // explainRocket says what to do about keys that people know from RocketMQ
 // Connect.
 func explainRocket(key string) string {
 	switch key {
 	case "workerId", "httpPort":
 		return "has no use: give listeners, and rest.advertised.host.name for the name that the worker is known by"
-	case "storePathRootDir":
-		return "has no use: with namesrvAddr all is in RocketMQ, without it in the folder data.dir"
 	case "configStoreTopic", "positionStoreTopic", "offsetStoreTopic", "connectStatusTopic", "clusterStoreTopic":
-		return "has no use: connectors and positions are in one topic of the namespace, which connectClusterId names"
+		return oneTopic
 	case "pluginPaths":
 		return "has no use: all plug-ins are in the program"
 	case "autoCreateTopicEnable", "autoCreateGroupEnable":

@@ -81,6 +81,12 @@ func explainWorker(key string) string {
 	switch {
 	case key == "offset.storage.file.filename":
 		return "has no use: offsets are kept in the folder data.dir"
+	case key == "config.storage.topic", key == "status.storage.topic":
+		return oneTopic
+	case strings.HasSuffix(key, ".storage.partitions"):
+		return "has no use: the topic of connectors and positions has one queue, whose order decides what counts"
+	case strings.HasSuffix(key, ".storage.replication.factor"):
+		return "has no use: RocketMQ copies whole brokers to their replicas, not topics"
 	case key == "bootstrap.servers", key == "group.id", strings.HasPrefix(key, "config.storage."), strings.HasPrefix(key, "status.storage."), strings.HasPrefix(key, "offset.storage."):
 		return "is for workers that share connectors over Kafka; here they do over RocketMQ, with namesrvAddr and connectClusterId: leave it out to run standalone"
 	case strings.HasSuffix(key, ".converter") || strings.Contains(key, ".converter."):

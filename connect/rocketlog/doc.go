@@ -67,6 +67,12 @@
 // others have saved before, which brokers tell late when they are asked for the
 // end; and behind it nothing of earlier writers can count.
 //
+// Now and then all entries as of a place are written as a whole, see image, and
+// kept in a file where there is a folder for it. Who opens a state begins at the
+// newest, and at place 0 where what comes out has not the checksum that it must
+// have. Who gets no further asks, in its fence, for an image, and whoever has all
+// writes one.
+//
 // While a broker compacts it may hide messages from a reader, without a word. So
 // each save says in the property twc what all entries are as of it, a checksum,
 // and who opens a state and has read another reads it again, and gives up with an

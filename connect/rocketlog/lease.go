@@ -11,7 +11,7 @@ import (
 )
 
 // ErrTaken: another process uses the namespace.
-var ErrTaken = errors.New("rocketlog: another process uses this namespace; stop it, or choose another namespace for one of the two")
+var ErrTaken = errors.New("rocketlog: another process uses this namespace, and with positions elsewhere (offset.storage) there is one at a time; stop it, or choose another namespace for one of the two")
 
 // A broker keeps a lease for a minute after it was last renewed.
 const (

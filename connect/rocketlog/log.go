@@ -51,6 +51,10 @@ type Options struct {
 	// Namespace keeps topics apart from those of others; "": DefaultNamespace.
 	Namespace string
 
+	// State is the topic that keeps entries and the layout of topics; "": one that no
+	// topic of Append can have the name of.
+	State string
+
 	// Alone has the namespace belong to this log: while it is open no other that
 	// is Alone can be opened, by whatever process. What is taken from it ends it,
 	// see Err.
@@ -58,6 +62,10 @@ type Options struct {
 	// Retention is how long topics that are made are to keep messages; 0: as long
 	// as brokers do anyway.
 	Retention time.Duration
+
+	// Copy is the folder of a copy of entries and topics, which is made if it is not
+	// there; "": there is no copy.
+	Copy string
 
 	Credentials *remoting.Credentials // nil: requests are not signed
 	TLS         *tls.Config           // nil: plain connections
@@ -72,13 +80,14 @@ type Options struct {
 
 // Log is a connect.Log in a RocketMQ cluster. Make one with Open.
 type Log struct {
-	c         *cluster
-	namespace string
-	writer    string
-	retention time.Duration
-	state     *state
-	lease     *lease // nil: others may write as well
-	closing   chan struct{}
+	c          *cluster
+	namespace  string
+	stateTopic string // its name at the brokers
+	writer     string
+	retention  time.Duration
+	state      *state
+	lease      *lease // nil: others may write as well
+	closing    chan struct{}
 
 	mu      sync.Mutex
 	topics  map[string]*topic
@@ -117,6 +126,9 @@ func Open(ctx context.Context, o Options) (l *Log, err error) {
 	if err := CheckNamespace(o.Namespace); err != nil {
 		return nil, err
 	}
+	if err := CheckTopic(o.State); err != nil {
+		return nil, err
+	}
 	if len(o.NameServers) == 0 {
 		return nil, errors.New("rocketlog: no name server is given")
 	}
@@ -127,7 +139,7 @@ func Open(ctx context.Context, o Options) (l *Log, err error) {
 		o.Logger = slog.Default()
 	}
 	client := remoting.New(remoting.Options{TLS: o.TLS, Credentials: o.Credentials})
-	l = &Log{namespace: o.Namespace, writer: strings.ToLower(rand.Text()[:10]), retention: o.Retention, topics: map[string]*topic{}, made: make(chan struct{}), closing: make(chan struct{}),
+	l = &Log{namespace: o.Namespace, stateTopic: stateTopic(o.Namespace, o.State), writer: strings.ToLower(rand.Text()[:10]), retention: o.Retention, topics: map[string]*topic{}, made: make(chan struct{}), closing: make(chan struct{}),
 		c: &cluster{client: client, names: o.NameServers, name: o.Cluster, group: o.Namespace, wait: o.Wait, logger: o.Logger, masters: map[string]string{}}}
 	if err := l.open(ctx, o); err != nil {
 		cctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWait)
@@ -142,13 +154,17 @@ func (l *Log) open(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	q := newQueue(l.c, l.namespace+"%"+stateName, remoting.Queue{Broker: broker}, l.writer)
+	q := newQueue(l.c, l.stateTopic, remoting.Queue{Broker: broker}, l.writer)
 	if o.Alone {
 		if err := l.own(ctx, q, o.leaseWait); err != nil {
 			return err
 		}
 	}
-	if l.state, err = openState(ctx, q); err != nil {
+	c, err := newCopy(o.Copy, l.namespace, o.Logger)
+	if err != nil {
+		return err
+	}
+	if l.state, err = openState(ctx, q, c); err != nil {
 		return err
 	}
 	return l.loadTopics(ctx)
@@ -171,7 +187,7 @@ func (l *Log) findState(ctx context.Context) (string, error) {
 // stateBroker returns the broker that has the state, and makes the topic where
 // nothing is there yet.
 func (l *Log) stateBroker(ctx context.Context) (string, error) {
-	name := l.namespace + "%" + stateName
+	name := l.stateTopic
 	all, err := l.c.brokers(ctx)
 	if err != nil {
 		return "", err
@@ -197,7 +213,7 @@ func (l *Log) stateBroker(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if i := slices.IndexFunc(known, func(t string) bool { return strings.HasPrefix(t, l.namespace+"%") }); i >= 0 {
-		return "", fmt.Errorf("topic %s is there, but no broker that is up has topic %s, which says what is in it; start the broker that has", known[i], name)
+		return "", fmt.Errorf("topic %s is there, but no broker that is up has topic %s, which says what is in it; start the broker that has, or name the topic of the state as it was named before", known[i], name)
 	}
 	want := remoting.TopicConfig{Topic: name, Queues: 1, Attributes: map[string]string{"cleanup.policy": "COMPACTION"}}
 	has, err := l.makeTopic(ctx, all[0].Name, want)
@@ -337,6 +353,9 @@ func (l *Log) queueOf(topic string, partition int32) (*queue, error) {
 func (l *Log) CreateTopic(ctx context.Context, name string, partitions int32) error {
 	if name == "" || partitions < 1 {
 		return fmt.Errorf("rocketlog: create topic %q with %d partitions: it needs a name and at least one partition", name, partitions)
+	}
+	if brokerName(l.namespace, name) == l.stateTopic {
+		return connect.Permanent(fmt.Errorf("rocketlog: create topic %q: that is the topic of connectors and positions; choose another name for one of the two", name))
 	}
 	ctx, done, err := l.enter(ctx)
 	if err != nil {
@@ -571,6 +590,7 @@ func (l *Log) Close() error {
 	if err := allShown(ctx, topics); err != nil {
 		l.c.logger.Warn("what was appended last may not be shown to readers yet", "error", err)
 	}
+	l.state.close(ctx)
 	return errors.Join(l.lease.release(ctx), l.c.client.Close())
 }
 

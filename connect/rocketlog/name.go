@@ -9,7 +9,8 @@ import (
 // maxName is the most bytes of a topic's name that brokers take.
 const maxName = 127
 
-// stateName is the name within the namespace of the topic that keeps entries.
+// stateName is the name within the namespace of the topic that keeps entries,
+// unless another is given.
 // No name of another topic begins like this.
 const stateName = "|offsets"
 
@@ -35,6 +36,28 @@ func brokerName(namespace, topic string) string {
 	}
 	sum := fmt.Sprintf("|h%x", sha256.Sum256([]byte(topic)))[:34]
 	return b.String()[:max(start, maxName-len(sum))] + sum
+}
+
+// stateTopic returns the name at the brokers of the topic that keeps entries.
+func stateTopic(namespace, name string) string {
+	if name == "" {
+		return namespace + "%" + stateName
+	}
+	return brokerName(namespace, name)
+}
+
+// CheckTopic returns what is wrong with the name of a topic for the state.
+func CheckTopic(s string) error {
+	const most = 80
+	if len(s) > most {
+		return fmt.Errorf("rocketlog: topic %q has more than %d characters", s, most)
+	}
+	for i := range len(s) {
+		if c := s[i]; !plain(c) && c != '.' {
+			return fmt.Errorf("rocketlog: topic %q may have letters, digits, '.', '_' and '-' only", s)
+		}
+	}
+	return nil
 }
 
 func plain(c byte) bool {

@@ -20,6 +20,9 @@ const (
 // errMoved: somebody else has written to a queue since its end was looked at.
 var errMoved = errors.New("rocketlog: another writer was here since the end of the queue was read; read it again")
 
+// errLost: a broker has less than it had.
+var errLost = errors.New("has lost messages")
+
 // queue is one queue of a broker and what is known of its end.
 type queue struct {
 	c     *cluster
@@ -121,7 +124,7 @@ func (q *queue) send(ctx context.Context, list []parcel, landed func(i int, offs
 			return nil
 		case err == nil && at < q.place:
 			q.unsure()
-			return fmt.Errorf("broker %s has lost messages: it put one at offset %d where %d were before", q.q.Broker, at, q.place)
+			return fmt.Errorf("broker %s %w: it put one at offset %d where %d were before", q.q.Broker, errLost, at, q.place)
 		case err == nil:
 			at += int64(len(rest)) // all of it is elsewhere, and something else where it was meant to be
 		default:

@@ -233,6 +233,9 @@ func (s *state) decided(ctx context.Context, decide func() ([]offsets.Entry, err
 		s.q.exclusive = true
 		_, err = s.writeOnce(ctx, list)
 		s.q.exclusive = false
+		if err == nil {
+			s.keepImages(ctx)
+		}
 		if !errors.Is(err, errMoved) {
 			return err
 		}

@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/towline/towline/connect"
 	"github.com/towline/towline/connect/rocketlog/remoting"
 	"github.com/towline/towline/offsets"
 )
@@ -42,6 +44,12 @@ type state struct {
 	sum     checksum         // of entries
 	said    *checksum        // by the newest save that has been read; nil: by none
 	seen    run              // of messages that were read, the newest
+	agrees  bool             // what the newest save that was read says is what is here
+	weight  int              // about the bytes of the newest messages of all entries
+	images  images
+	copy    *localCopy // nil: there is none
+	asking  bool       // the fence asks whoever has all for an image
+	began   int64      // where reading began when the state was opened
 }
 
 // entryAt is an entry and where it stands. A deletion has a nil value.
@@ -72,44 +80,105 @@ const maxEntry = maxBatch - 4096
 
 // openState opens the state in a queue: it makes sure that nobody's earlier
 // messages can come later, and reads all that there is.
-func openState(ctx context.Context, q *queue) (*state, error) {
-	s := &state{q: q}
+func openState(ctx context.Context, q *queue, c *localCopy) (*state, error) {
+	s := &state{q: q, copy: c}
 	q.visit, q.shared, q.keys = s.see, true, "towline"
 	if err := q.acquire(ctx); err != nil {
 		return nil, err
 	}
 	defer q.release()
-	if err := s.readWhole(ctx); err != nil {
+	heal, err := s.readWhole(ctx)
+	if err != nil {
 		return nil, err
 	}
 	if err := s.repair(ctx); err != nil {
 		return nil, err
 	}
+	s.agrees = true
+	if heal {
+		if err := s.writeImage(ctx); err != nil {
+			return nil, err
+		}
+	}
 	return s, s.fence(ctx) // says what there is, in case the newest save is one that was given up
 }
 
+// close writes the copy a last time.
+func (s *state) close(ctx context.Context) {
+	if s.copy == nil {
+		return
+	}
+	if s.q.acquire(ctx) == nil {
+		if s.agrees && s.copy.since > 0 {
+			s.copy.write(s)
+		}
+		s.q.release()
+	}
+	s.copy.wg.Wait()
+}
+
 // readWhole reads all that there is, again if a compaction of the broker has
-// hidden some of it.
-func (s *state) readWhole(ctx context.Context) error {
-	for began := time.Now(); ; {
-		s.entries, s.open, s.dirty = map[string]entryAt{}, map[string]*save{}, map[string]int64{}
-		s.sum, s.said, s.seen = 0, nil, run{}
-		s.q.known, s.q.place, s.q.offset = false, 0, 0
-		if err := s.q.catchUp(ctx); err != nil {
-			return err
-		}
-		if err := s.openFence(ctx); err != nil {
-			return err
-		}
-		s.settle()
-		err := s.whole()
-		if err == nil || time.Since(began) > s.q.c.wait {
-			return err
+// hidden some of it. heal: the copy on this machine knew more than the newest
+// image, and another one may help others.
+func (s *state) readWhole(ctx context.Context) (heal bool, err error) {
+	for began := time.Now(); ; s.asking = true {
+		heal, err = s.readOnce(ctx)
+		if !errors.Is(err, errHidden) || time.Since(began) > s.q.c.wait {
+			s.asking = false
+			return heal, err
 		}
 		if err := sleep(ctx, firstPause); err != nil {
-			return err
+			return false, err
 		}
 	}
+}
+
+// readOnce reads what came behind the newest image that is at hand, or all.
+func (s *state) readOnce(ctx context.Context) (heal bool, err error) {
+	there, err := s.findImage(ctx)
+	if err != nil {
+		return false, err
+	}
+	here := s.copy.read()
+	list := []*image{here, there, nil}
+	if there != nil && here != nil && there.place > here.place {
+		list[0], list[1] = there, here
+	}
+	for i, im := range list {
+		if im == nil && i < len(list)-1 {
+			continue
+		}
+		switch err = s.readFrom(ctx, im); {
+		case err == nil:
+			return im != nil && im == list[0] && im == here, nil
+		case errors.Is(err, errLost) && im == here && im != nil:
+			return false, connect.Permanent(fmt.Errorf("%w; the copy of the state in %s was made when the broker had them: "+
+				"remove that file to go on from what the broker has, or if the topic was made anew on purpose", err, s.copy.path))
+		case !errors.Is(err, errHidden):
+			return false, err
+		}
+	}
+	return false, err
+}
+
+// readFrom reads what came behind an image, or all if that is nil.
+func (s *state) readFrom(ctx context.Context, im *image) error {
+	s.q.known, s.images = false, images{newest: noImage}
+	if im == nil {
+		im = &image{entries: map[string]entryAt{}, open: map[string]*save{}, dirty: map[string]int64{}}
+	}
+	if s.use(im); im.place == 0 {
+		s.said = nil
+	}
+	s.began = im.place
+	if err := s.q.catchUp(ctx); err != nil {
+		return err
+	}
+	if err := s.openFence(ctx); err != nil {
+		return err
+	}
+	s.settle()
+	return s.whole()
 }
 
 // fence writes a message. Where it lands tells whether others have written,
@@ -175,6 +244,14 @@ func (s *state) see(m *remoting.Message, st stamp) error {
 	if err != nil || len(m.Body) == 0 {
 		return damaged(s.q.topic, s.q.q, m.Offset, errMeta)
 	}
+	if strings.HasPrefix(string(key), imageKey) {
+		s.seePart(m, string(key), st)
+		return nil
+	}
+	s.count(len(m.Props) + len(m.Body))
+	if _, ok := m.Property(propAsk); ok && st.valid() {
+		s.images.since = math.MaxInt32
+	}
 	if !st.valid() {
 		s.dirty[string(key)] = m.Offset
 		return nil
@@ -214,6 +291,10 @@ func (s *state) commit(sv *save) {
 	for _, e := range sv.list {
 		if was, ok := s.entries[e.key]; !ok || was.at <= e.at {
 			s.sum ^= sumOf(e.key, was.value, ok) ^ sumOf(e.key, e.value, true)
+			if ok {
+				s.weight -= weightOf(e.key, was.value)
+			}
+			s.weight += weightOf(e.key, e.value)
 			s.entries[e.key] = e.entryAt
 		}
 		if at, ok := s.dirty[e.key]; ok && at < e.at {
@@ -238,6 +319,7 @@ func (s *state) write(ctx context.Context, list []offsets.Entry) error {
 			return err
 		}
 		if batches == 1 || s.q.others == before {
+			s.keepImages(ctx)
 			return nil
 		} // else somebody who opened the state meanwhile has seen a part of it
 	}
@@ -256,6 +338,9 @@ func (s *state) writeOnce(ctx context.Context, list []offsets.Entry) (batches in
 		p.parts = 1
 		p.props = remoting.AppendProperty(p.props, propKeys, keysOf(e.Key))
 		p.props = remoting.AppendProperty(p.props, propGroup, fmt.Sprintf("%d.%d.%d.%s", s.saves, i, len(list), last))
+		if s.asking {
+			p.props = remoting.AppendProperty(p.props, propAsk, "1")
+		}
 		saved := savedEntry{e.Key, entryAt{at: notYet}}
 		p.body = []byte{entryDeleted}
 		if e.Pos != nil {
@@ -268,12 +353,41 @@ func (s *state) writeOnce(ctx context.Context, list []offsets.Entry) (batches in
 	s.writing = sv
 	defer func() { s.writing = nil }()
 	parcels[len(parcels)-1].sealed = true
+	id := s.q.writer + "." + strconv.FormatUint(s.saves, 10)
 	if err := s.q.append(ctx, parcels, func(i int, _ int64) { sv.list[i].at = s.q.place }); err != nil {
+		s.leaveOpen(id, sv)
 		return 0, err
 	}
 	s.commit(sv)
-	delete(s.open, s.q.writer+"."+strconv.FormatUint(s.saves, 10))
+	delete(s.open, id)
+	s.count(size)
 	return 1 + size/maxBatch, nil
+}
+
+// leaveOpen takes note of what has landed of a save that failed in the middle:
+// the rest may come yet.
+func (s *state) leaveOpen(id string, sv *save) {
+	was := s.open[id]
+	if was == nil {
+		was = &save{last: sv.list[len(sv.list)-1].key}
+	}
+	var list []savedEntry
+	for _, e := range sv.list {
+		if e.at != notYet && !slices.ContainsFunc(was.list, func(o savedEntry) bool { return o.key == e.key }) {
+			list = append(list, e)
+		}
+	}
+	if was.list = append(list, was.list...); len(was.list) > 0 {
+		s.open[id] = was
+	}
+}
+
+// count takes note of the bytes of messages that came.
+func (s *state) count(size int) {
+	s.images.since += size
+	if s.copy != nil {
+		s.copy.since += size
+	}
 }
 
 // lastOfEach returns list without those whose key comes again.

@@ -1,6 +1,7 @@
 package rocketlog
 
 import (
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"strconv"
@@ -53,7 +54,7 @@ func (s *state) seal(props []byte) []byte {
 			sum ^= sumOf(e.key, was.value, ok) ^ sumOf(e.key, e.value, true)
 		}
 	}
-	return remoting.AppendProperty(props, propSum, strconv.FormatUint(uint64(sum), 36))
+	return s.sealImage(remoting.AppendProperty(props, propSum, strconv.FormatUint(uint64(sum), 36)))
 }
 
 // hear takes note of what the last message of a save says of the entries.
@@ -67,9 +68,12 @@ func (s *state) hear(m *remoting.Message) error {
 		return damaged(s.q.topic, s.q.q, m.Offset, errMeta)
 	}
 	sum := checksum(n)
-	s.said = &sum
+	s.said, s.agrees = &sum, sum == s.sum
 	return nil
 }
+
+// errHidden: not all that was saved is shown.
+var errHidden = errors.New("does not show all that was saved")
 
 // whole returns an error unless all that there is was read: the message before
 // the fence, which no compaction takes, and the entries that the newest save
@@ -77,8 +81,8 @@ func (s *state) hear(m *remoting.Message) error {
 func (s *state) whole() error {
 	before := s.entries[fenceKey].at - 1
 	if before >= 0 && !s.seen.has(before) || s.said != nil && *s.said != s.sum {
-		return fmt.Errorf("rocketlog: broker %s does not show all that was saved in topic %s; a compaction of the broker may have hidden it, "+
-			"then it helps to open it again later, or lost it; see deploy/rocketmq.md", s.q.q.Broker, s.q.topic)
+		return fmt.Errorf("rocketlog: broker %s %w in topic %s; a compaction of the broker may have hidden it, "+
+			"then it helps to open it again later, or lost it; see deploy/rocketmq.md", s.q.q.Broker, errHidden, s.q.topic)
 	}
 	return nil
 }

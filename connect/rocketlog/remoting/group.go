@@ -8,11 +8,16 @@ import (
 )
 
 // Heartbeat makes a client a member of a group, and keeps it one. It goes away
-// with its connection, or two minutes after its last heartbeat.
-func (c *Client) Heartbeat(ctx context.Context, broker, client, group string) error {
+// with its connection, which a broker cuts two minutes after the last heartbeat.
+// topics are what tools are told that it reads.
+func (c *Client) Heartbeat(ctx context.Context, broker, client, group string, topics ...string) error {
+	reads := make([]any, len(topics))
+	for i, t := range topics {
+		reads[i] = map[string]any{"topic": t, "subString": "*", "expressionType": "TAG", "subVersion": 1}
+	}
 	body, err := json.Marshal(map[string]any{"clientID": client, "producerDataSet": []any{}, "consumerDataSet": []any{map[string]any{
 		"groupName": group, "consumeType": "CONSUME_ACTIVELY", "messageModel": "CLUSTERING", "consumeFromWhere": "CONSUME_FROM_LAST_OFFSET",
-		"subscriptionDataSet": []any{}, "unitMode": false}}})
+		"subscriptionDataSet": reads, "unitMode": false}}})
 	if err != nil {
 		return fmt.Errorf("remoting: heartbeat of %s: %w", client, err)
 	}
