@@ -96,7 +96,7 @@ func canBeKeys(key []byte) bool {
 var errMeta = errors.New("its properties are damaged")
 
 // takeMessage adds to dst the message whose properties are those of first and
-// whose body is in the parts. The bytes are copied. source is the Source that is
+// whose body is in the parts, or in first where there are none. The bytes are copied. source is the Source that is
 // expected, and becomes the one that is there.
 func takeMessage(dst *connect.Messages, first *remoting.Message, body [][]byte, source *string) (*connect.Message, error) {
 	text, ok := first.Property(propMeta)
@@ -109,11 +109,17 @@ func takeMessage(dst *connect.Messages, first *remoting.Message, body [][]byte, 
 		return nil, errMeta
 	}
 	meta = meta[:n]
-	size := 0
+	size := len(first.Body)
+	if body != nil {
+		size = 0
+	}
 	for _, b := range body {
 		size += len(b)
 	}
 	value := dst.Alloc(size)[:0]
+	if body == nil {
+		value = append(value, first.Body...)
+	}
 	for _, b := range body {
 		value = append(value, b...)
 	}

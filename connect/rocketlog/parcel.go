@@ -49,7 +49,7 @@ func (k *packer) begin() {
 // large.
 func (k *packer) pack(i int, m *connect.Message) {
 	k.meta = appendMeta(k.meta[:0], m)
-	meta, front := k.meta, []byte(nil)
+	meta, front, keys := k.meta, []byte(nil), k.meta[0]&metaKeyIsKeys != 0
 	if len(meta) > maxMeta {
 		meta[0] |= metaInBody
 		front, k.meta = meta, nil
@@ -58,7 +58,7 @@ func (k *packer) pack(i int, m *connect.Message) {
 	begin := len(k.props)
 	props := append(append(k.props, propMeta...), 1)
 	props = append(base64.RawStdEncoding.AppendEncode(props, meta), 2)
-	if canBeKeys(m.Key) {
+	if keys {
 		props = remoting.AppendProperty(props, propKeys, m.Key)
 	}
 	k.props = k.label.append(props, m)

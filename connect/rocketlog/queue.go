@@ -170,17 +170,18 @@ func (q *queue) request(ctx context.Context) (at int64, err error) {
 // encode makes the body of a batch, which is meant for q.place.
 func (q *queue) encode(list []parcel) {
 	q.buf = q.buf[:0]
-	var props []byte
 	place, offset := q.place, q.offset
 	for i := range list {
 		p := &list[i]
 		s := stamp{place: place, offset: offset, writer: q.writer, batch: q.batch, part: p.part, parts: p.parts}
-		props = append(append(props[:0], propStamp...), 1)
-		props = append(append(s.append(props), 2), p.props...)
-		if p.sealed && q.seal != nil {
-			props = q.seal(props)
-		}
-		q.buf = remoting.AppendMessage(q.buf, props, p.front, p.body)
+		q.buf = remoting.AppendMessage(q.buf, p.front, p.body, func(dst []byte) []byte {
+			dst = append(append(dst, propStamp...), 1)
+			dst = append(append(s.append(dst), 2), p.props...)
+			if p.sealed && q.seal != nil {
+				dst = q.seal(dst)
+			}
+			return dst
+		})
 		place++
 		if s.last() {
 			offset++

@@ -1,6 +1,7 @@
 package rocketlog
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -48,6 +49,7 @@ type chunk struct {
 	partition int32
 	q         *queue
 	list      []whole
+	pulled    *remoting.Pulled // that the list is of; nil: none
 	err       error
 	first     bool // of its partition; it may be empty
 	// out holds a token while the chunk is with the reader; there is one chunk of
@@ -58,8 +60,8 @@ type chunk struct {
 // whole is a message with all of its parts.
 type whole struct {
 	offset int64
-	first  remoting.Message
-	body   [][]byte
+	first  *remoting.Message
+	body   [][]byte // nil: it has one part
 }
 
 // OpenReader returns a Reader of all of the given partitions.
@@ -119,9 +121,12 @@ func (r *reader) fetch(ctx context.Context, q *queue, at connect.Cursor) {
 	for wait := time.Duration(0); ; wait = longPoll {
 		c := &chunk{topic: at.Topic, partition: at.Partition, q: q, first: wait == 0, out: out}
 		if err == nil {
-			c.list, err = f.pull(ctx, wait)
+			if c.pulled, err = f.pull(ctx, wait); err == nil {
+				c.list = f.list
+			}
 		}
 		if c.err = err; len(c.list) == 0 && err == nil && !c.first {
+			c.release()
 			continue
 		}
 		if !r.hand(ctx, c) || err != nil {
@@ -151,33 +156,31 @@ type fetcher struct {
 	q     *queue
 	place int64
 	next  int64
-	part  *whole // a message of which parts are missing
+	part  *whole  // a message of which parts are missing, with memory of its own
+	list  []whole // of the last pull
 }
 
-// pull returns what there is next; nothing if there was nothing for a while.
-func (f *fetcher) pull(ctx context.Context, wait time.Duration) ([]whole, error) {
+// pull fills the list with what there is next; with nothing if there was nothing
+// for a while.
+func (f *fetcher) pull(ctx context.Context, wait time.Duration) (*remoting.Pulled, error) {
 	began := time.Now()
 	res, err := f.q.pull(ctx, f.place, wait)
 	if err != nil {
 		return nil, err
 	}
-	var list []whole
+	f.list = make([]whole, 0, len(res.Messages))
 	for i := range res.Messages {
 		m := &res.Messages[i]
 		if m.Offset < f.place {
 			continue
 		}
 		f.place = m.Offset + 1
-		w, err := f.join(m)
-		if err != nil {
+		if err := f.join(m); err != nil {
 			return nil, err
-		}
-		if w != nil {
-			list = append(list, *w)
 		}
 	}
 	if len(res.Messages) > 0 {
-		return list, nil
+		return res, nil
 	}
 	switch {
 	case res.Moved && res.Min > f.place:
@@ -190,32 +193,35 @@ func (f *fetcher) pull(ctx context.Context, wait time.Duration) ([]whole, error)
 	return nil, nil
 }
 
-// join returns a message once its last part is there.
-func (f *fetcher) join(m *remoting.Message) (*whole, error) {
+// join adds a message to the list once its last part is there.
+func (f *fetcher) join(m *remoting.Message) error {
 	s, ok := stampOf(m, f.q.writer)
 	if !ok {
-		return nil, damaged(f.q.topic, f.q.q, m.Offset, errForeign)
+		return damaged(f.q.topic, f.q.q, m.Offset, errForeign)
 	}
 	if !s.valid() {
-		return nil, nil
+		return nil
 	}
-	if s.part == 0 {
-		f.part = &whole{offset: s.offset, first: *m}
+	w := whole{offset: s.offset, first: m}
+	if s.parts > 1 {
+		if s.part == 0 {
+			f.part = &whole{offset: s.offset, first: &remoting.Message{Offset: m.Offset, Stored: m.Stored, Props: bytes.Clone(m.Props)}}
+		}
+		if f.part == nil || f.part.offset != s.offset || len(f.part.body) != s.part {
+			return damaged(f.q.topic, f.q.q, m.Offset, fmt.Errorf("it is part %d of a message whose beginning is missing", s.part))
+		}
+		if f.part.body = append(f.part.body, bytes.Clone(m.Body)); !s.last() {
+			return nil
+		}
+		w = *f.part
 	}
-	if f.part == nil || f.part.offset != s.offset || len(f.part.body) != s.part {
-		return nil, damaged(f.q.topic, f.q.q, m.Offset, fmt.Errorf("it is part %d of a message whose beginning is missing", s.part))
-	}
-	f.part.body = append(f.part.body, m.Body)
-	if !s.last() {
-		return nil, nil
-	}
-	w := f.part
 	f.part = nil
 	if w.offset != f.next {
-		return nil, fmt.Errorf("rocketlog: offset %d of %s follows %d: %w", w.offset, f.q.name(), f.next-1, connect.ErrPositionLost)
+		return fmt.Errorf("rocketlog: offset %d of %s follows %d: %w", w.offset, f.q.name(), f.next-1, connect.ErrPositionLost)
 	}
 	f.next++
-	return w, nil
+	f.list = append(f.list, w)
+	return nil
 }
 
 // Read appends messages to m and waits until there is at least one.
@@ -250,16 +256,29 @@ func (r *reader) Read(ctx context.Context, m *connect.Messages, maxBytes int) er
 		if len(c.list) > 0 || c.err != nil {
 			r.ready = append(r.ready, c)
 		} else {
-			<-c.out
+			c.through()
 		}
 	}
 	return nil
 }
 
+// through ends a chunk and lets the next one come.
+func (c *chunk) through() {
+	c.release()
+	<-c.out
+}
+
+// release gives the memory of a chunk back.
+func (c *chunk) release() {
+	if c.pulled != nil {
+		c.pulled.Release()
+	}
+}
+
 // take moves the first message into m.
 func (c *chunk) take(m *connect.Messages, source *string) error {
 	w := &c.list[0]
-	msg, err := takeMessage(m, &w.first, w.body, source)
+	msg, err := takeMessage(m, w.first, w.body, source)
 	if err != nil {
 		c.list = nil
 		return damaged(c.q.topic, c.q.q, w.first.Offset, err)
@@ -301,7 +320,7 @@ func (r *reader) gather(ctx context.Context, must bool) error {
 		if len(c.list) > 0 || c.err != nil {
 			r.ready = append(r.ready, c)
 		} else {
-			<-c.out
+			c.through()
 		}
 	}
 }

@@ -64,7 +64,7 @@ func batch(topic string, keys string, bodies ...string) *remoting.Batch {
 		if keys != "" {
 			props = remoting.AppendProperty(props, "KEYS", keys)
 		}
-		b.Body = remoting.AppendMessage(b.Body, props, []byte(body[:len(body)/2]), []byte(body[len(body)/2:]))
+		b.Body = remoting.AppendMessage(b.Body, []byte(body[:len(body)/2]), []byte(body[len(body)/2:]), func(dst []byte) []byte { return append(dst, props...) })
 	}
 	return b
 }

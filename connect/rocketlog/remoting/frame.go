@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 )
 
 // maxFrame bounds what a peer can make us allocate.
@@ -23,6 +24,8 @@ type Command struct {
 	Fields map[string]string
 	Remark string // of a response: what went wrong
 	Body   []byte
+
+	frame []byte // what Body is a part of, where it may be used again
 }
 
 // header is what the JSON in a frame holds.
@@ -58,6 +61,32 @@ func appendFrame(dst []byte, c *Command, opaque int32, flag int) ([]byte, error)
 	return append(dst, h...), nil
 }
 
+// Large frames are read into memory that is used again where somebody gives it
+// back, see Pulled.Release.
+const (
+	leastKept = 16 << 10
+	mostKept  = 4 << 20
+)
+
+var frames sync.Pool // of *[]byte
+
+// frameRoom returns memory for a frame. What is in it is not defined.
+func frameRoom(n int) []byte {
+	if n < leastKept {
+		return make([]byte, n)
+	}
+	if p, ok := frames.Get().(*[]byte); ok && cap(*p) >= n {
+		return (*p)[:n]
+	}
+	return make([]byte, n, max(n, 256<<10))
+}
+
+func keepFrame(b []byte) {
+	if cap(b) >= leastKept && cap(b) <= mostKept {
+		frames.Put(&b)
+	}
+}
+
 // readFrame reads one frame. Its memory is its own.
 func readFrame(r io.Reader) (c *Command, opaque int32, flag int, err error) {
 	var fixed [8]byte
@@ -72,7 +101,7 @@ func readFrame(r io.Reader) (c *Command, opaque int32, flag int, err error) {
 	if head>>24 != 0 {
 		return nil, 0, 0, fmt.Errorf("remoting: header is serialized in form %d, which is not JSON", head>>24)
 	}
-	buf := make([]byte, total-4)
+	buf := frameRoom(int(total - 4))
 	if _, err := io.ReadFull(r, buf); err != nil {
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
@@ -83,7 +112,7 @@ func readFrame(r io.Reader) (c *Command, opaque int32, flag int, err error) {
 	if err := json.Unmarshal(buf[:length], &h); err != nil {
 		return nil, 0, 0, fmt.Errorf("remoting: decode header: %w", err)
 	}
-	c = &Command{Code: h.Code, Remark: h.Remark, Body: buf[length:], Fields: make(map[string]string, len(h.Fields))}
+	c = &Command{Code: h.Code, Remark: h.Remark, Body: buf[length:], frame: buf, Fields: make(map[string]string, len(h.Fields))}
 	for k, v := range h.Fields {
 		if s, ok := v.(string); ok {
 			c.Fields[k] = s

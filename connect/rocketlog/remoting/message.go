@@ -24,16 +24,17 @@ func AppendProperty[T string | []byte](dst []byte, name string, value T) []byte 
 }
 
 // AppendMessage appends a message to the body of a batch. Its own body is the
-// two parts one after the other.
-func AppendMessage(dst, props, body1, body2 []byte) []byte {
-	const fixed = 4 + 4 + 4 + 4 + 4 + 2
-	size := len(body1) + len(body2)
-	dst = binary.BigEndian.AppendUint32(dst, uint32(fixed+size+len(props)))
-	dst = append(dst, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0) // magic, checksum and flag: the broker's
+// two parts one after the other; its properties are appended by props.
+func AppendMessage(dst, body1, body2 []byte, props func(dst []byte) []byte) []byte {
+	begin, size := len(dst), len(body1)+len(body2)
+	dst = append(dst, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0) // size; magic, checksum and flag are the broker's
 	dst = binary.BigEndian.AppendUint32(dst, uint32(size))
-	dst = append(append(dst, body1...), body2...)
-	dst = binary.BigEndian.AppendUint16(dst, uint16(len(props)))
-	return append(dst, props...)
+	dst = append(append(append(dst, body1...), body2...), 0, 0)
+	at := len(dst)
+	dst = props(dst)
+	binary.BigEndian.PutUint16(dst[at-2:], uint16(len(dst)-at))
+	binary.BigEndian.PutUint32(dst[begin:], uint32(len(dst)-begin))
+	return dst
 }
 
 // Message is one message as a broker stores it. Its bytes are those of the

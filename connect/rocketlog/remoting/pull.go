@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -25,6 +26,23 @@ type Pulled struct {
 	Min, Max int64 // bounds of the queue
 	// Moved: the offset that was asked for is not within the bounds.
 	Moved bool
+
+	frame []byte
+}
+
+var lists sync.Pool // of *[]Message
+
+// Release gives the memory of the messages back; they must not be used any more.
+// Who does not call it leaves that to the collector.
+func (p *Pulled) Release() {
+	if p.frame == nil {
+		return
+	}
+	keepFrame(p.frame)
+	clear(p.Messages)
+	list := p.Messages[:0]
+	lists.Put(&list)
+	p.frame, p.Messages = nil, nil
 }
 
 // Bits of a pull's flag.
@@ -63,9 +81,14 @@ func (c *Client) Pull(ctx context.Context, addr string, p *Pull) (*Pulled, error
 		}
 		return &r, nil
 	}
-	if r.Messages, err = appendStored(nil, resp.Body); err != nil {
+	var list []Message
+	if p, ok := lists.Get().(*[]Message); ok {
+		list = *p
+	}
+	if r.Messages, err = appendStored(list, resp.Body); err != nil {
 		return nil, fmt.Errorf("pull from %s: %w", p.Topic, err)
 	}
+	r.frame = resp.frame
 	r.Next = fieldNumber(resp, "nextBeginOffset")
 	return &r, nil
 }
