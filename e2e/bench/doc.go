@@ -49,6 +49,12 @@
 // measured. Towline's own log is durable all the same: it syncs. A replica
 // keeps a binary log, as a source does; with it, it could become one.
 //
+// A broker of RocketMQ has one run behind it that is not counted, since the
+// compilers of its JVM take half of the processor in the first minute. It is
+// configured as RocketMQ is out of the box, ASYNC_FLUSH among it, but for larger
+// answers to readers (deploy/rocketmq.md). Changes are all recorded before, so the
+// backlog is deep.
+//
 // The JDBC sink has as many lanes as the machine has cores; a native replica has
 // four workers, mydumper and myloader two threads each. All other options are at
 // their defaults, but for TLS: mydumper and myloader ask for none, so where they

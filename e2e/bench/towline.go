@@ -98,6 +98,17 @@ func (b *bench) through(ctx context.Context, p *process.Process) error {
 		return err
 	}
 	defer p.Kill()
+	for begun := 0; begun < len(p.Args); { // workers that share connectors make those of files when they have joined
+		st, err := p.Status(ctx)
+		if err != nil {
+			return err
+		}
+		if begun = len(st.Connectors); begun < len(p.Args) {
+			if err := pause(ctx, 10*time.Millisecond); err != nil {
+				return err
+			}
+		}
+	}
 	if err := p.Wait(ctx, patience); err != nil {
 		return err
 	}
