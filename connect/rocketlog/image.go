@@ -31,11 +31,11 @@ const (
 )
 
 const (
-	imagePart  = 1 << 20   // most bytes of an image in one message
-	imageLeast = 256 << 10 // bytes of messages until there is an image at all
-	imageShare = 4         // and until that part of the entries' own size
-	imageLook  = 256       // messages at the end that are searched for where the newest image is
-	imageReach = 4096      // messages within which the parts of an image are
+	imagePart  = 1 << 20  // most bytes of an image in one message
+	imageLeast = 32 << 10 // bytes of messages until there is an image at all
+	imageShare = 4        // and until that part of the entries' own size
+	imageLook  = 256      // messages at the end that are searched for where the newest image is
+	imageReach = 4096     // messages within which the parts of an image are
 	noImage    = -1
 )
 

@@ -45,7 +45,7 @@ func TestMembers(t *testing.T) {
 	if err := l.CreateTopic(t.Context(), o.State, 1); err == nil || !strings.Contains(err.Error(), "that is the topic of connectors and positions") {
 		t.Errorf("a topic by the name of the state: %v", err)
 	}
-	o.State = ""
+	o.State, o.Wait = "", time.Millisecond
 	if _, err := Open(t.Context(), o); err == nil || !strings.Contains(err.Error(), "name the topic of the state as it was named before") {
 		t.Errorf("the state by another name: %v", err)
 	}
