@@ -226,3 +226,33 @@ func TestManyTables(t *testing.T) {
 		t.Error(dbs, err)
 	}
 }
+
+// Names that differ in letter case or accents alone are two tables.
+func TestNamesThatAreAlike(t *testing.T) {
+	for name, opts := range map[string][]mysqltest.Option{"mysql": nil, "mariadb": {mysqltest.MariaDB()}} {
+		t.Run(name, func(t *testing.T) {
+			srv := mysqltest.Start(t, opts...)
+			srv.Exec(t, "CREATE DATABASE alike; CREATE TABLE alike.t (a INT); CREATE TABLE alike.T (b INT PRIMARY KEY); CREATE TABLE alike.`Ť` (c INT, d INT)")
+			for i, want := range []string{"T b", "t a", "Ť c d"} {
+				infos, err := Read(t.Context(), srv.DB(), func(db, name string) bool { return db == "alike" && (i == 2 || strings.HasPrefix(want, name)) })
+				if err != nil {
+					t.Fatal(err)
+				}
+				var got []string
+				for _, x := range infos {
+					text := x.Name
+					for _, c := range x.Def.Table.Columns {
+						text += " " + c.Name
+					}
+					got = append(got, text)
+				}
+				if i == 2 {
+					want = "T b, t a, " + want
+				}
+				if strings.Join(got, ", ") != want {
+					t.Errorf("got %q, want %q", got, want)
+				}
+			}
+		})
+	}
+}

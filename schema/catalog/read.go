@@ -59,9 +59,25 @@ type raw struct {
 }
 
 // readDatabase returns the tables of db among names, ordered by name; those
-// that are gone are left out.
+// that are gone are left out. Where one is, all of db is read: of names that differ
+// in letter case or accents alone MariaDB looks up the first only.
 func readDatabase(ctx context.Context, q Queryer, db string, names []string) ([]Info, error) {
 	cond, args := where(db, names)
+	raws, err := readRaws(ctx, q, db, cond, args)
+	if err != nil {
+		return nil, err
+	}
+	there := func(name string) bool { r := raws[name]; return r != nil && r.table.kind != "" }
+	if len(args) > 1 && slices.ContainsFunc(names, func(n string) bool { return !there(n) }) {
+		if raws, err = readRaws(ctx, q, db, "TABLE_SCHEMA = ?", []any{db}); err != nil {
+			return nil, err
+		}
+	}
+	return build(db, names, raws), nil
+}
+
+// readRaws returns what the server says of tables of db, by their names.
+func readRaws(ctx context.Context, q Queryer, db, cond string, args []any) (map[string]*raw, error) {
 	rows, err := q.QueryContext(ctx, fmt.Sprintf(shapeQuery, cond), slices.Concat(args, args, args)...)
 	if err != nil {
 		return nil, fmt.Errorf("catalog: read tables of %s: %w", db, err)
@@ -90,7 +106,7 @@ func readDatabase(ctx context.Context, q Queryer, db string, names []string) ([]
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("catalog: read tables of %s: %w", db, err)
 	}
-	return build(db, names, raws), nil
+	return raws, nil
 }
 
 func build(db string, names []string, raws map[string]*raw) []Info {
@@ -100,7 +116,7 @@ func build(db string, names []string, raws map[string]*raw) []Info {
 	}
 	var infos []Info
 	for name, r := range raws {
-		if r.table.kind == "" || len(names) > maxNames && !wanted[name] {
+		if r.table.kind == "" || !wanted[name] {
 			continue // a view, or not asked for
 		}
 		info := Info{Database: db, Name: name}
