@@ -192,7 +192,10 @@ func (b *builder) convertText(c *schema.Column) {
 		c.Type = max(c.Type, blobType(schema.TypeTinyText, chars*b.set.maxLen()))
 	}
 	if n := c.Length * b.set.maxLen(); c.Type == schema.TypeVarchar && n > 1<<16-1 {
-		c.Type, c.Length = blobType(schema.TypeTinyText, n/old.maxLen()), 0 // the server divides by the old charset's length
+		if !b.ctx.MariaDB {
+			n /= old.maxLen() // MySQL divides by the old charset's length
+		}
+		c.Type, c.Length = blobType(schema.TypeTinyText, n), 0
 	}
 	b.recode(c, b.set, -1)
 }
