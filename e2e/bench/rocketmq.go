@@ -43,13 +43,14 @@ func (b *bench) rocketmq(ctx context.Context) error {
 	for _, f := range []struct {
 		name    string
 		changes int
+		queues  int // of the topic; one batch is in flight for each
 		mark    *mark
 		config  config
 		note    string
 	}{
-		{"rocketmq_frames_sb", 2 * b.rows, atLeast(200000), nil, "source to sink, through a broker"},
-		{"rocketmq_json_sb", b.rows / 2, atLeast(60000), config{"value.converter": "json", "value.converter.schemas.enable": "false"},
-			"one message per change with KEYS, TAGS and properties, to a reader that counts; Debezium Server into RocketMQ, not measured here: about " + number(debeziumToRocketMQ)},
+		{"rocketmq_frames_sb", 2 * b.rows, 1, atLeast(200000), nil, "source to sink, through a broker"},
+		{"rocketmq_json_sb", b.rows / 2, 8, atLeast(60000), config{"value.converter": "json", "value.converter.schemas.enable": "false"},
+			"one message per change with KEYS, TAGS and properties, in 8 queues, to a reader that counts; Debezium Server into RocketMQ, not measured here: about " + number(debeziumToRocketMQ)},
 	} {
 		from, to := sourceConfig(src, "no_data", config{"table.include.list": `bench\.sb`}), discardConfig()
 		for k, v := range f.config {
@@ -61,7 +62,7 @@ func (b *bench) rocketmq(ctx context.Context) error {
 		}
 		var procs []*process.Process
 		for run := range b.runs + 1 { // each goes on from here, in a namespace of its own
-			p, err := b.rocketWorker(fmt.Sprintf("%s-%d", f.name, run), mq.NameServer, list)
+			p, err := b.rocketWorker(fmt.Sprintf("%s-%d", f.name, run), mq.NameServer, f.queues, list)
 			if err != nil {
 				return err
 			}
@@ -79,7 +80,7 @@ func (b *bench) rocketmq(ctx context.Context) error {
 				return b.readRocket(ctx, procs[run], rocketlog.Options{NameServers: []string{mq.NameServer}, Namespace: fmt.Sprintf("%s-%d", f.name, run)}, f.changes,
 					processes{"source": src.PID(), "broker": mq.Brokers[0].PID(), "reader": os.Getpid()})
 			}
-			return b.count(ctx, procs[run], counted{connector: "dst", rows: f.changes, tables: 1,
+			return b.count(ctx, procs[run], counted{connector: "dst", rows: f.changes, tables: 1, every: 50 * time.Millisecond,
 				procs: processes{"source": src.PID(), "broker": mq.Brokers[0].PID()}})
 		}
 		// Brokers run for months: what their compilers do in the first minute is half of
@@ -153,11 +154,8 @@ func (b *bench) readRocket(ctx context.Context, p *process.Process, o rocketlog.
 	return s, errors.Join(err, p.Stop())
 }
 
-// rocketQueues is how many queues a topic has. One batch is in flight for each.
-const rocketQueues = 8
-
-// rocketWorker is towline for topics in a namespace of RocketMQ.
-func (b *bench) rocketWorker(name, nameServer string, list configs) (*process.Process, error) {
+// rocketWorker is towline for topics in a namespace of RocketMQ, of so many queues.
+func (b *bench) rocketWorker(name, nameServer string, queues int, list configs) (*process.Process, error) {
 	p, err := b.towline(name, list)
 	if err != nil {
 		return nil, err
@@ -167,6 +165,6 @@ func (b *bench) rocketWorker(name, nameServer string, list configs) (*process.Pr
 		return nil, err
 	}
 	p.Address, p.Worker = fmt.Sprintf("127.0.0.1:%d", port.Port), filepath.Join(b.dir, name, "worker.json")
-	text := fmt.Sprintf(`{"listeners": "http://%s", "namesrvAddr": %q, "connectClusterId": %q, "defaultTopicQueueNums": %d}`, p.Address, nameServer, name, rocketQueues)
+	text := fmt.Sprintf(`{"listeners": "http://%s", "namesrvAddr": %q, "connectClusterId": %q, "defaultTopicQueueNums": %d}`, p.Address, nameServer, name, queues)
 	return p, errors.Join(port.Close(), os.WriteFile(p.Worker, []byte(text), 0o600))
 }
