@@ -115,7 +115,8 @@
 //
 // At most about 60 MB beside what callers hold: memtables of 12 MB, of which
 // four exist at most, and 8 MB of block cache. Concurrent appends add the
-// bytes they carry.
+// bytes they carry. When no message has come for some seconds the database is
+// closed and opened again, which leaves a megabyte (rest.go).
 //
 // # Concurrency
 //

@@ -31,8 +31,10 @@ var (
 type Log struct {
 	opts  Options
 	guard *guard
-	db    *pebble.DB
+	db    *pebble.DB // of calls under way; nil: it could not be opened again
 	lock  *pebble.Lock
+	// writtenBefore is what databases before a rest have written; as db.
+	writtenBefore int64
 
 	// failure is the first write that failed; broken is closed with it.
 	failure atomic.Pointer[error]
@@ -53,6 +55,7 @@ type Log struct {
 	gate      chan struct{}     // not nil: appends wait until it is closed
 	closed    bool
 	calls     sync.WaitGroup // calls under way
+	paused    chan struct{}  // not nil: calls wait until it is closed
 
 	done    chan struct{} // closed by Close
 	work    chan struct{} // nudges the goroutine
@@ -102,6 +105,7 @@ func (l *Log) Atomic() bool { return true }
 func (l *Log) enter() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.awaitResume()
 	if err := l.refusal(); err != nil {
 		return err
 	}

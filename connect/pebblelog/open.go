@@ -235,7 +235,10 @@ func (l *Log) Close() error {
 	<-l.stopped
 	l.calls.Wait()
 	l.guard.quit()
-	err := l.db.Close()
+	var err error
+	if l.db != nil {
+		err = l.db.Close()
+	}
 	if l.guard.frozen.Load() {
 		err = nil // of files that never were; the failure was told
 	}

@@ -37,6 +37,10 @@ type Options struct {
 	FS vfs.FS
 
 	memTableBytes uint64 // tests make it small
+	// restEvery is how often it is looked whether messages have come, and
+	// restBytes in memtables are worth a rest; tests make them small.
+	restEvery time.Duration
+	restBytes uint64
 }
 
 func (o *Options) setDefaults() error {
@@ -60,6 +64,9 @@ func (o *Options) setDefaults() error {
 	}
 	if o.memTableBytes == 0 {
 		o.memTableBytes = memTableBytes
+	}
+	if o.restEvery == 0 {
+		o.restEvery, o.restBytes = restEvery, restBytes
 	}
 	return nil
 }

@@ -215,18 +215,25 @@ func (l *Log) nudge() {
 	}
 }
 
-// run trims, and holds back appends while compactions are behind, until the
-// log is closed or frozen.
+// run trims, holds back appends while compactions are behind, and has the log rest,
+// until it is closed or frozen.
 func (l *Log) run() {
 	defer close(l.stopped)
 	tick := time.NewTicker(l.opts.TrimInterval)
 	defer tick.Stop()
+	quiet := time.NewTicker(l.opts.restEvery)
+	defer quiet.Stop()
+	seen := int64(0)
 	for {
 		select {
 		case <-l.done:
 			return
 		case <-l.broken:
 			return
+		case <-quiet.C:
+			if l.rests(&seen) {
+				l.rest()
+			}
 		case <-l.work:
 			l.setGate(l.db.Metrics().Levels[0].Sublevels >= maxSublevels)
 		case <-tick.C:

@@ -1,6 +1,10 @@
 package pebblelog
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+)
 
 // Stats is what a log tells of itself.
 type Stats struct {
@@ -24,6 +28,7 @@ type PartitionStats struct {
 // on a frozen log too; of a closed one it is zero.
 func (l *Log) Stats() Stats {
 	l.mu.Lock()
+	l.awaitResume()
 	if l.closed {
 		l.mu.Unlock()
 		return Stats{}
@@ -48,11 +53,20 @@ func (l *Log) Stats() Stats {
 		}
 		return int(a.Partition - b.Partition)
 	})
+	if l.db == nil {
+		return s
+	}
 	m := l.db.Metrics()
 	s.DiskBytes = int64(m.DiskSpaceUsage())
-	s.WrittenBytes = int64(m.WAL.BytesWritten)
-	for i := range m.Levels {
-		s.WrittenBytes += int64(m.Levels[i].TableBytesFlushed + m.Levels[i].TableBytesCompacted)
-	}
+	s.WrittenBytes = l.writtenBefore + written(m)
 	return s
+}
+
+// written returns what a database has written since it was opened.
+func written(m *pebble.Metrics) int64 {
+	n := m.WAL.BytesWritten
+	for i := range m.Levels {
+		n += m.Levels[i].TableBytesFlushed + m.Levels[i].TableBytesCompacted
+	}
+	return int64(n)
 }
