@@ -3,6 +3,7 @@ package connect
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/towline/towline/offsets"
 )
@@ -39,6 +40,9 @@ type Plugin struct {
 	// that change with it. What comes behind has higher Seqs than all before. A
 	// place that cannot be had is a Permanent error. Sources only; nil: none can.
 	Seek func(ctx context.Context, cfg Config, env Env, from offsets.Position, state []offsets.Entry, to map[string]any) (offsets.Position, []offsets.Entry, error)
+	// Find returns the place, for Seek, of the first change that was committed at a
+	// time or later, for a source that does not run. Sources only; nil: it cannot.
+	Find func(ctx context.Context, cfg Config, env Env, at time.Time) (map[string]any, error)
 	// Resets says that the source knows ResetKey.
 	Resets bool
 	// Check looks at the world outside (server settings, grants,

@@ -145,7 +145,7 @@ func (s *Source) exists(ctx context.Context, x *position) error {
 		return s.settings.explain("look into the log of", err)
 	}
 	switch kind := row["Event_type"]; kind {
-	case "Gtid", "Anonymous_Gtid", "Rotate", "Stop":
+	case "Gtid", "Anonymous_Gtid", "Format_desc", "Rotate", "Stop":
 		return nil
 	default:
 		return connect.Permanent(fmt.Errorf("%s:%d is no place between two transactions (SHOW BINLOG EVENTS says %q there)", x.file, x.pos, kind))

@@ -28,7 +28,8 @@ towline connector delete NAME              ends it; its offsets stay
 towline connector pause|resume|stop NAME
 towline connector restart NAME             its tasks too; -failed only those that have failed
 towline connector offsets NAME             how far it is
-towline connector position NAME TIME       where a sink was at a time (2026-01-31T12:00:00Z); with -json for offsets-set
+towline connector position NAME TIME       where it goes on for what was committed from a time (2026-01-31T12:00:00Z) on;
+                                           with -json for offsets-set; a source is stopped
 towline connector offsets-set NAME FILE    sets that, from what offsets -json printed; it is stopped
 towline connector offsets-reset NAME       has it begin anew; it is stopped
 towline connector topics NAME              the topics that it has used

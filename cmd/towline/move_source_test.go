@@ -3,8 +3,10 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/towline/towline/e2e/mysqltest"
 )
@@ -39,6 +41,7 @@ func TestSourceIsMoved(t *testing.T) {
 	insert(2)
 	rows("[[1] [2]]")
 	stop()
+	third := time.Now().UTC().Format(time.RFC3339Nano)
 	insert(3)
 	rows("[[1] [2] [3]]")
 
@@ -60,11 +63,17 @@ func TestSourceIsMoved(t *testing.T) {
 	s.must(200, "PATCH", "/connectors/in/offsets", there)
 	rows("[[2] [3] [5]]")
 
+	// By time: what was committed from the third row on comes again.
+	stop()
+	srv.Exec(t, "DELETE FROM "+db+"_copy.a")
+	s.must(200, "PATCH", "/connectors/in/offsets", s.must(200, "GET", "/v1/connectors/in/position?at="+url.QueryEscape(third), ""))
+	rows("[[3] [4] [5]]")
+
 	// What is known of a table counts for the place where it is.
 	before := stop()
 	srv.Exec(t, "ALTER TABLE "+db+".a ADD COLUMN v INT")
 	srv.Exec(t, "INSERT INTO "+db+".a VALUES (6, 6)")
-	rows("[[2] [3] [5] [6]]")
+	rows("[[3] [4] [5] [6]]")
 	after := stop()
 	if got := s.must(400, "PATCH", "/connectors/in/offsets", before); !strings.Contains(got, "changes what is known of the tables (table "+db+".a)") {
 		t.Errorf("back over an ALTER: %s", got)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/towline/towline/cdc/charset"
 	cdcmysql "github.com/towline/towline/cdc/mysql"
@@ -53,6 +54,13 @@ func mysqlPlugin() connect.Plugin {
 			return nil, nil, err
 		}
 		return stream.Seek(ctx, from, rest, to)
+	}
+	p.Find = func(ctx context.Context, cfg connect.Config, env connect.Env, at time.Time) (map[string]any, error) {
+		stream, err := cdcmysql.New(cfg, env)
+		if err != nil {
+			return nil, err
+		}
+		return stream.Find(ctx, at)
 	}
 	p.Source = func(cfg connect.Config, env connect.Env) (connect.Source, error) {
 		how := snapshot.ParseConfig(cfg)

@@ -45,10 +45,17 @@ func (h *Herder) Offsets(ctx context.Context, name string) ([]herder.Offset, err
 }
 
 // OffsetsAt implements herder.Offsets.
-func (h *Herder) OffsetsAt(ctx context.Context, name string, at time.Time) ([]herder.Offset, error) {
+func (h *Herder) OffsetsAt(ctx context.Context, name string, at time.Time) (list []herder.Offset, err error) {
 	_, c, err := h.built(name)
 	if err != nil {
 		return nil, err
+	}
+	if c.IsSource() {
+		err = h.atRest(ctx, name, func(w *worker.Worker, c *config.Connector) error {
+			list, err = herder.FindOffsets(ctx, w, c, at)
+			return err
+		})
+		return list, err
 	}
 	w, err := h.opts.Runner.Aside(c, h.opts.Log)
 	if err != nil {

@@ -24,13 +24,9 @@ const (
 
 // ReadOffsets returns how far a connector of a worker is.
 func ReadOffsets(ctx context.Context, w *worker.Worker, c *config.Connector) ([]Offset, error) {
-	list := []Offset{}
 	if c.IsSource() {
 		places, err := w.Places(ctx, c.Name)
-		for _, p := range places {
-			list = append(list, Offset{Partition: p.In, Offset: p.At})
-		}
-		return list, err
+		return shownPlaces(places), err
 	}
 	marks, err := w.Marks(ctx, c.Name)
 	return shown(marks), err
@@ -48,13 +44,23 @@ func shown(marks []worker.Mark) []Offset {
 	return list
 }
 
-// FindOffsets returns where a connector of a worker was at a time.
+// FindOffsets returns where a connector of a worker was at a time. A source is at
+// rest: a second reader of its server's log would end the first.
 func FindOffsets(ctx context.Context, w *worker.Worker, c *config.Connector, at time.Time) ([]Offset, error) {
 	if c.IsSource() {
-		return nil, Errorf(Invalid, "Connector %s is a source, whose place cannot be chosen; have single tables read again by a signal (towline snapshot start)", c.Name)
+		places, err := w.FindSource(ctx, c.Name, at)
+		return shownPlaces(places), asFault(err)
 	}
 	marks, err := w.MarksAt(ctx, c.Name, at)
 	return shown(marks), err
+}
+
+func shownPlaces(places []worker.Place) []Offset {
+	list := []Offset{}
+	for _, p := range places {
+		list = append(list, Offset{Partition: p.In, Offset: p.At})
+	}
+	return list
 }
 
 // WriteOffsets alters offsets of a connector of a worker, which is at rest. Those

@@ -14,7 +14,7 @@ func offsetRoutes() []route {
 	const one = "/connectors/{connector}"
 	return []route{
 		{"GET", one + "/offsets", reads, false, "How far it is.", "", nil, ok(offsetList{}), (*call).offsets},
-		{"GET", "/v1" + one + "/position", reads, false, "Where it was at a time, such as 2026-01-31T12:00:00Z, as PATCH of its offsets takes it.", "at", nil, ok(offsetList{}), (*call).position},
+		{"GET", "/v1" + one + "/position", reads, false, "Where it goes on for what was committed at a time, such as 2026-01-31T12:00:00Z, or later, as PATCH of its offsets takes it. A source is stopped.", "at", nil, ok(offsetList{}), (*call).position},
 		{"PATCH", one + "/offsets", changes, false, "Changes how far it is; null is the beginning. It is stopped.", "", offsetList{}, ok(told{}), (*call).alterOffsets},
 		{"DELETE", one + "/offsets", changes, false, "Has it begin anew. It is stopped.", "", nil, ok(told{}), (*call).resetOffsets},
 		{"GET", one + "/topics", reads, false, "The topics that it has used.", "", nil, ok(map[string]usedTopics{}), (*call).topics},

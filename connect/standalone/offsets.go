@@ -29,6 +29,13 @@ func (h *Herder) OffsetsAt(ctx context.Context, name string, at time.Time) ([]he
 	if c.conf == nil {
 		return nil, herder.Errorf(herder.Conflict, herder.FaultyText, c.name, c.fault)
 	}
+	if c.conf.IsSource() {
+		h.changes.Lock()
+		defer h.changes.Unlock()
+		if c, err = h.atRest(ctx, name); err != nil {
+			return nil, err
+		}
+	}
 	return herder.FindOffsets(ctx, h.opts.Worker, c.conf, at)
 }
 

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/towline/towline/connect"
 	"github.com/towline/towline/offsets"
@@ -197,9 +198,7 @@ func (w *Worker) SeekSource(ctx context.Context, name string, task int, to map[s
 	if from == nil || slices.ContainsFunc(state, func(e offsets.Entry) bool { return e.Key == connect.ResetKey }) {
 		return fmt.Errorf("%w: the source has not begun yet; let it run first", ErrOffsets)
 	}
-	env := connect.Env{Connector: name, Task: task, Tasks: len(all), Lanes: 1, Logger: s.logger, Report: func(connect.TableStatus) {},
-		Gauge: func(string, float64, ...string) {}, Drop: func(string, int) {}} // what is only looked at is not counted
-	pos, changes, err := s.conn.Plugin.Seek(ctx, s.cfg, env, from, state, to)
+	pos, changes, err := s.conn.Plugin.Seek(ctx, s.cfg, s.aside(), from, state, to)
 	if connect.IsPermanent(err) {
 		return fmt.Errorf("%w: %v", ErrOffsets, err)
 	} else if err != nil {
@@ -214,6 +213,36 @@ func (w *Worker) SeekSource(ctx context.Context, name string, task int, to map[s
 	}
 	s.prog.opened(pos)
 	return nil
+}
+
+// aside returns what a source that does not run is made with: what is only looked at
+// is not counted.
+func (s *supervisor) aside() connect.Env {
+	return connect.Env{Connector: s.id.connector, Task: s.id.task, Tasks: s.shares.tasks, Lanes: 1, Logger: s.logger, Report: func(connect.TableStatus) {},
+		Gauge: func(string, float64, ...string) {}, Drop: func(string, int) {}}
+}
+
+// FindSource returns where the tasks of a source are to go on for what was committed
+// at a time or later. It is at rest.
+func (w *Worker) FindSource(ctx context.Context, name string, at time.Time) ([]Place, error) {
+	list := []Place{}
+	for _, s := range w.of(name) {
+		if s.conn.Plugin.Find == nil {
+			return nil, fmt.Errorf("%w: a source of this kind does not know times", ErrOffsets)
+		}
+		place, err := s.conn.Plugin.Find(ctx, s.cfg, s.aside(), at)
+		if connect.IsPermanent(err) {
+			return nil, fmt.Errorf("%w: %v", ErrOffsets, err)
+		} else if err != nil {
+			return nil, err
+		}
+		in := map[string]any{"task": s.id.task}
+		if f := s.conn.Plugin.Fields; f != nil {
+			in, _ = f(s.cfg, nil)
+		}
+		list = append(list, Place{In: in, At: place})
+	}
+	return list, nil
 }
 
 // ResetSource has a source begin anew when it next starts. It is at rest.
