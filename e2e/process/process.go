@@ -87,7 +87,7 @@ func (p *Process) address() string { return filepath.Join(p.Data, "listen") }
 
 // AwaitUp waits until it answers.
 func (p *Process) AwaitUp(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute) // ends a hang, not a slow machine's work
 	defer cancel()
 	for {
 		if _, err := p.Status(ctx); err == nil {
