@@ -158,6 +158,8 @@ type fetcher struct {
 	next  int64
 	part  *whole  // a message of which parts are missing, with memory of its own
 	list  []whole // of the last pull
+	// hidden is since when the broker does not show what is at place; zero: it does.
+	hidden time.Time
 }
 
 // pull fills the list with what there is next; with nothing if there was nothing
@@ -180,13 +182,20 @@ func (f *fetcher) pull(ctx context.Context, wait time.Duration) (*remoting.Pulle
 		}
 	}
 	if len(res.Messages) > 0 {
+		f.hidden = time.Time{}
 		return res, nil
 	}
 	switch {
 	case res.Moved && res.Min > f.place:
 		return nil, fmt.Errorf("rocketlog: offset %d of %s was dropped by the broker: %w", f.next, f.q.name(), connect.ErrPositionLost)
-	case res.Next > f.place && res.Next <= res.Max:
-		f.place = res.Next
+	case res.Next > f.place && res.Next <= res.Max: // it passes over what it does not show at the moment
+		if f.hidden.IsZero() {
+			f.hidden = time.Now()
+		}
+		if time.Since(f.hidden) > f.q.c.wait {
+			return nil, fmt.Errorf("rocketlog: broker %s does not show offset %d of %s: %w", f.q.q.Broker, f.next, f.q.name(), connect.ErrPositionLost)
+		}
+		return nil, sleep(ctx, firstPause)
 	case wait > 0 && time.Since(began) < firstPause: // what is not shown yet is not waited for by the broker
 		return nil, sleep(ctx, firstPause/10)
 	}
