@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/towline/towline/connect"
+	"github.com/towline/towline/e2e/literals"
 	"github.com/towline/towline/schema"
 )
 
@@ -44,7 +45,7 @@ func randomDocument(r *rand.Rand, depth int) string {
 	var parts []string
 	switch k := r.IntN(10); {
 	case depth == 0 || k == 0:
-		return randomJSON(r, 1)
+		return literals.JSON(r, 1)
 	case k < 4:
 		for range n {
 			parts = append(parts, randomDocument(r, depth-1))
