@@ -141,25 +141,6 @@ func committed(t *testing.T, s *mysqltest.Server) (n int) {
 	return n
 }
 
-// follow makes a server a replica of another.
-func follow(t *testing.T, replica, source *mysqltest.Server) {
-	t.Helper()
-	replica.Exec(t, fmt.Sprintf("SET GLOBAL super_read_only = ON; CHANGE REPLICATION SOURCE TO SOURCE_HOST = '%s', SOURCE_PORT = %d, SOURCE_USER = '%s', "+
-		"SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1, SOURCE_CONNECT_RETRY = 1; START REPLICA", source.Host, source.Port, source.User))
-}
-
-// takeOver makes the replica the server that is written to, when it has all
-// that the source has, which is written to no more.
-func takeOver(t *testing.T, replica, source *mysqltest.Server) {
-	t.Helper()
-	source.Exec(t, "SET GLOBAL super_read_only = ON")
-	set := source.Query(t, "SELECT @@GLOBAL.gtid_executed")[0][0]
-	if answer := replica.Query(t, "SELECT WAIT_FOR_EXECUTED_GTID_SET(?, 540)", set)[0][0]; answer != "0" {
-		t.Fatalf("the replica has not all that the source has: %v", replica.Query(t, "SHOW REPLICA STATUS"))
-	}
-	replica.Exec(t, "STOP REPLICA; RESET REPLICA ALL; SET GLOBAL super_read_only = OFF; SET GLOBAL read_only = OFF")
-}
-
 // image is a row of a target that keeps changes: its columns by name.
 type image map[string]any
 
