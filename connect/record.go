@@ -65,7 +65,8 @@ const (
 	// sent, and not at its Offset among the others of its partition.
 	Again
 	// Half: on the delete of a moved row, its change is done only with the insert
-	// that follows, which has the same Seq. Set by sources, for who encodes.
+	// that follows, which has the same Seq. Set by sources, for who encodes: messages
+	// do not carry it.
 	Half
 )
 
