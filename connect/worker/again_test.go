@@ -304,23 +304,30 @@ func TestRetryOfWhatIsTrimmed(t *testing.T) {
 	g.has(map[string]uint64{"a": 1})
 }
 
-// A run that was killed when a letter was taken, but not yet noted, has not
-// written it twice when it is sent once more.
-func TestRetryIsExactlyOnce(t *testing.T) {
-	g := newLetterRig(t)
+// killedBeforeNoted has two letters taken, and returns with the run ended as by a kill
+// before the second one was noted. It returns how many records were written.
+func (g *letterRig) killedBeforeNoted() (writes int) {
+	g.t.Helper()
 	g.refuse(1, 2)
 	g.change(connect.OpInsert, "a", "b")
 	g.refuse()
 	g.retry(false, []int64{0, 1}, "", "")
-	writes := g.writes
 	g.stop()
-	entries, err := g.log.Store().Load(t.Context(), "deadletter/dead/")
+	entries, err := g.log.Store().Load(g.t.Context(), "deadletter/dead/")
 	if err != nil || len(entries) != 2 {
-		t.Fatal(entries, err)
+		g.t.Fatal(entries, err)
 	}
-	if err := g.log.Store().Save(t.Context(), offsets.Entry{Key: entries[1].Key}); err != nil {
-		t.Fatal(err)
+	if err := g.log.Store().Save(g.t.Context(), offsets.Entry{Key: entries[1].Key}); err != nil {
+		g.t.Fatal(err)
 	}
+	return g.writes
+}
+
+// A run that was killed when a letter was taken, but not yet noted, has not
+// written it twice when it is sent once more.
+func TestRetryIsExactlyOnce(t *testing.T) {
+	g := newLetterRig(t)
+	writes := g.killedBeforeNoted()
 	g.start()
 	for deadline := time.Now().Add(time.Minute); len(g.open()) > 0 && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond) // it is noted when the target is opened
@@ -336,19 +343,7 @@ func TestRetryIsExactlyOnce(t *testing.T) {
 func TestRetryIsExactlyOnceWhereLanesDiffer(t *testing.T) {
 	for lane := range 3 {
 		g := newLetterRig(t)
-		g.refuse(1, 2)
-		g.change(connect.OpInsert, "a", "b")
-		g.refuse()
-		g.retry(false, []int64{0, 1}, "", "")
-		writes := g.writes
-		g.stop()
-		entries, err := g.log.Store().Load(t.Context(), "deadletter/dead/")
-		if err != nil || len(entries) != 2 {
-			t.Fatal(entries, err)
-		}
-		if err := g.log.Store().Save(t.Context(), offsets.Entry{Key: entries[1].Key}); err != nil {
-			t.Fatal(err)
-		}
+		writes := g.killedBeforeNoted()
 		for other := range g.state {
 			if other != lane {
 				g.state[other][offsets.MarkKey("dead", 0)] = offsets.Mark{Offset: 1}.Position()
