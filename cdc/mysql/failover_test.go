@@ -197,7 +197,14 @@ func TestAddressMoves(t *testing.T) {
 	r.exec(t, "CREATE TABLE x (id INT PRIMARY KEY)")
 	feed(t, a, b, "")
 	caughtUp(t, a, b)
-	p := a.Proxy(t)
+	addressMoves(t, r, b, "leads to server "+b.Query(t, "SELECT @@server_uuid")[0][0])
+}
+
+// addressMoves has r read over an address that moves to b, and checks that it goes on
+// there, after an error that says text.
+func addressMoves(t *testing.T, r *rig, b *mysqltest.Server, text string) {
+	t.Helper()
+	p := r.srv.Proxy(t)
 	r.values[optHost], r.values[optPort] = p.Host(), fmt.Sprint(p.Port())
 	s := r.source(t)
 	s.settings.lookEvery = 20 * time.Millisecond
@@ -216,7 +223,7 @@ func TestAddressMoves(t *testing.T) {
 		err = s.Read(t.Context(), &batch)
 		tp.add(&batch)
 	}
-	if !strings.Contains(err.Error(), "leads to server "+b.Query(t, "SELECT @@server_uuid")[0][0]) || connect.IsPermanent(err) {
+	if !strings.Contains(err.Error(), text) || connect.IsPermanent(err) {
 		t.Fatal(err)
 	}
 	s.Close()

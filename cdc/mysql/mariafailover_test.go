@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/towline/towline/connect"
 	"github.com/towline/towline/e2e/mysqltest"
@@ -149,6 +148,23 @@ func TestMariaDBLostInFailover(t *testing.T) {
 	diff(t, after.texts(), []string{"c y (5) end"})
 }
 
+// refusal returns why a source does not go on behind a stop, when it is opened or
+// while it reads.
+func refusal(t *testing.T, r *rig, at stopAt) error {
+	t.Helper()
+	s := r.source(t)
+	defer s.Close()
+	if err := s.Open(t.Context(), at.pos, at.state); err != nil {
+		return err
+	}
+	after := newTape(at.state)
+	err := untilErr(t.Context(), s, after)
+	if err == nil {
+		t.Fatalf("went on with %v", after.texts())
+	}
+	return err
+}
+
 // A server that went on without what was delivered may have later transactions of
 // the server that made it: its log has a hole there, which is found too.
 func TestMariaDBHole(t *testing.T) {
@@ -165,18 +181,10 @@ func TestMariaDBHole(t *testing.T) {
 	b.Exec(t, "INSERT INTO "+r.db+".x VALUES (2); SET server_id = 1; INSERT INTO "+r.db+".x VALUES (3)")
 	r.moveTo(b)
 	last := tp.stops[len(tp.stops)-1]
-	s = r.source(t)
-	err := s.Open(t.Context(), last.pos, last.state)
-	if err == nil {
-		after := newTape(last.state)
-		if err = untilErr(t.Context(), s, after); err == nil {
-			t.Fatalf("went on with %v", after.texts())
-		}
-	}
+	err := refusal(t, r, last)
 	if !errors.Is(err, connect.ErrPositionLost) || !strings.Contains(err.Error(), lastOf(t, a)) {
 		t.Fatal(err)
 	}
-	s.Close()
 }
 
 // What is purged is a position that is lost.
@@ -190,18 +198,10 @@ func TestMariaDBPurged(t *testing.T) {
 	for files := r.srv.Query(t, "SHOW BINARY LOGS"); len(files) > 1; files = r.srv.Query(t, "SHOW BINARY LOGS") {
 		r.exec(t, "PURGE BINARY LOGS TO '"+files[len(files)-1][0]+"'") // no more than warns while the old dump's thread is there
 	}
-	s = r.source(t)
-	err := s.Open(t.Context(), tp.stops[0].pos, tp.stops[0].state)
-	if err == nil {
-		after := newTape(nil)
-		if err = untilErr(t.Context(), s, after); err == nil {
-			t.Fatalf("went on with %v", after.texts())
-		}
-	}
+	err := refusal(t, r, tp.stops[0])
 	if !errors.Is(err, connect.ErrPositionLost) {
 		t.Fatal(err)
 	}
-	s.Close()
 }
 
 // A replica that is only late has lost nothing.
@@ -236,33 +236,7 @@ func TestMariaDBAddressMoves(t *testing.T) {
 	r.exec(t, "CREATE TABLE x (id INT PRIMARY KEY)")
 	feedMaria(t, a, b, "")
 	caughtUpMaria(t, a, b)
-	p := a.Proxy(t)
-	r.values[optHost], r.values[optPort] = p.Host(), fmt.Sprint(p.Port())
-	s := r.source(t)
-	s.settings.lookEvery = 20 * time.Millisecond
-	if err := s.Open(t.Context(), nil, nil); err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	tp := newTape(nil)
-	until(t, s, tp)
-	p.Point(b.Addr())
-	r.srv = b
-	r.exec(t, "INSERT INTO x VALUES (1)")
-	var err error
-	for err == nil {
-		var batch connect.Batch
-		err = s.Read(t.Context(), &batch)
-		tp.add(&batch)
-	}
-	if !strings.Contains(err.Error(), "leads to server") || connect.IsPermanent(err) {
-		t.Fatal(err)
-	}
-	s.Close()
-	last := tp.stops[len(tp.stops)-1]
-	s = r.open(t, last.pos, last.state)
-	until(t, s, tp)
-	diff(t, tp.texts(), []string{"c x (1) end"})
+	addressMoves(t, r, b, "leads to server")
 }
 
 // Of a large transaction a part may be out when the server is exchanged. Once all
