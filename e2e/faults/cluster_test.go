@@ -23,13 +23,9 @@ import (
 // TOWLINE_CLUSTER_SOAK says; 0s: one of each of some kinds. Without it there is no
 // soak: it takes both cores for a minute.
 func clusterTime(t *testing.T) time.Duration {
-	s := os.Getenv("TOWLINE_CLUSTER_SOAK")
-	if s == "" {
+	d, ok := durationOf(t, "TOWLINE_CLUSTER_SOAK")
+	if !ok {
 		t.Skip("TOWLINE_CLUSTER_SOAK says for how long: 0s for a few faults, 15m")
-	}
-	d, err := time.ParseDuration(s)
-	if err != nil {
-		t.Fatalf("TOWLINE_CLUSTER_SOAK=%s is not a duration", s)
 	}
 	return d
 }

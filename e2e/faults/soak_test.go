@@ -25,15 +25,24 @@ import (
 // a second it tries to make. TOWLINE_SOAK (a duration) and TOWLINE_SOAK_RATE
 // set others.
 func soakTime(t *testing.T) time.Duration {
-	s := os.Getenv("TOWLINE_SOAK")
+	if d, ok := durationOf(t, "TOWLINE_SOAK"); ok {
+		return d
+	}
+	return 16 * time.Second
+}
+
+// durationOf returns the duration that a variable of the environment has, if it is
+// set.
+func durationOf(t *testing.T, variable string) (d time.Duration, ok bool) {
+	s := os.Getenv(variable)
 	if s == "" {
-		return 16 * time.Second
+		return 0, false
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil {
-		t.Fatalf("TOWLINE_SOAK=%s is not a duration", s)
+		t.Fatalf("%s=%s is not a duration", variable, s)
 	}
-	return d
+	return d, true
 }
 
 func soakRate(t *testing.T) int {
