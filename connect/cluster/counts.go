@@ -16,7 +16,7 @@ type Counts struct {
 	Lapses     int64 // of its lease, with the end of all that it ran
 	Expulsions int64 // by the others, who took it for dead
 	Rebalances int64 // how often who is to run which task has changed
-	Moves      int64 // tasks that came to this worker from another
+	Moves      int64 // tasks that came to this worker from another, or again after an expulsion
 }
 
 // counts is what Counts are made of.
@@ -60,6 +60,19 @@ func (h *Herder) noteLease(held bool) {
 		h.counts.lapses.Add(1)
 	}
 	h.counts.lapsed = !held
+}
+
+// noteExpulsion takes note that the others have taken all that this worker had:
+// they may give it back before it sees who had it meanwhile.
+func (h *Herder) noteExpulsion() {
+	h.counts.expulsions.Add(1)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for t, id := range h.counts.had {
+		if id == h.opts.WorkerID {
+			h.counts.had[t] = ""
+		}
+	}
 }
 
 // noteTasks takes note of who is to run which task, and who has it. h.mu is held.

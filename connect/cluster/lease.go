@@ -192,7 +192,7 @@ func (h *Herder) beats(ctx context.Context) error {
 		case errors.Is(err, errExpelled):
 			h.opts.Logger.Error("the other workers have taken this one for dead; it joins them anew", "worker", h.opts.WorkerID)
 			h.lease.end()
-			h.counts.expulsions.Add(1)
+			h.noteExpulsion()
 			if err := h.empty(ctx); err != nil {
 				return nil
 			}

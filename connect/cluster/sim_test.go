@@ -32,6 +32,7 @@ type world struct {
 	entries map[string]offsets.Position
 	changed chan struct{}
 	away    bool // the broker: nobody gets an answer
+	calm    bool // no request and no answer gets lost or comes late
 
 	acts    map[Task]int          // what has been done as a task, by who had the right to
 	moves   map[Task]int          // how often a claim went to another worker
@@ -53,6 +54,9 @@ func (w *world) chance(n int) int {
 	defer w.mu.Unlock()
 	return w.r.IntN(n)
 }
+
+// mishap tells whether something happens to a request or its answer. mu is held.
+func (w *world) mishap() bool { return !w.calm && w.r.IntN(50) == 0 }
 
 // write applies entries and keeps count of claims. mu is held.
 func (w *world) write(list []offsets.Entry) {
@@ -258,8 +262,8 @@ func (p *process) Update(ctx context.Context, decide func(offsets.View) ([]offse
 		}
 		p.see()
 		list, err := decide(simView{p.w.place, p.w.entries})
-		lost := p.w.r.IntN(50) == 0
-		late := !lost && p.w.r.IntN(50) == 0
+		lost := p.w.mishap()
+		late := !lost && p.w.mishap()
 		p.w.mu.Unlock()
 		if err != nil || len(list) == 0 {
 			return err
@@ -283,7 +287,7 @@ func (p *process) Update(ctx context.Context, decide func(offsets.View) ([]offse
 		if ok {
 			p.w.mu.Lock()
 			p.see()
-			lost := p.w.r.IntN(50) == 0
+			lost := p.w.mishap()
 			p.w.mu.Unlock()
 			if lost {
 				return errors.New("no answer to what was written")
