@@ -226,5 +226,6 @@ func (d *drama) end() {
 	for _, p := range d.begun {
 		<-p.done
 	}
+	d.views.Wait()
 	synctest.Wait()
 }

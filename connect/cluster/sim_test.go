@@ -42,6 +42,7 @@ type world struct {
 	asked   map[string]bool       // the keys of all questions
 	begun   []*process
 	over    chan struct{} // closed at the end: what hangs returns
+	views   sync.WaitGroup
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
@@ -464,7 +465,7 @@ func (w *world) prepare(id, strategy string) (p *process, run func() error) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	go p.follow()
+	w.views.Go(p.follow)
 	ctx, cancel := context.WithCancel(context.Background())
 	p.stop = cancel
 	return p, func() error { return p.h.Run(ctx) }
