@@ -34,6 +34,9 @@ func caughtUp(t *testing.T, a, b *mysqltest.Server) {
 	b.Exec(t, "STOP REPLICA; RESET REPLICA ALL")
 }
 
+// moveTo has r read from another server.
+func (r *rig) moveTo(s *mysqltest.Server) { r.srv, r.values[optPort] = s, fmt.Sprint(s.Port) }
+
 // What was delivered and is not on the new server is reported with the tables
 // that it changed, and given up only on request: then those are read anew.
 func TestLostInFailover(t *testing.T) {
@@ -52,36 +55,10 @@ func TestLostInFailover(t *testing.T) {
 	lost := b.Query(t, "SELECT GTID_SUBTRACT('"+executed(t, a)+"', '"+kept+"')")[0][0]
 	b.Exec(t, "INSERT INTO "+r.db+".z VALUES (2)") // of the new server alone
 
-	r.srv, r.values[optPort] = b, fmt.Sprint(b.Port)
-	last := tp.stops[len(tp.stops)-1]
-	open := func() (*Source, error) {
-		s := r.source(t)
-		s.settings.commitWait = 100 * time.Millisecond
-		err := s.Open(t.Context(), last.pos, last.state)
-		t.Cleanup(func() { s.Close() })
-		return s, err
-	}
-	_, err := open()
-	if !connect.IsPermanent(err) || errors.Is(err, connect.ErrPositionLost) {
-		t.Fatal(err)
-	}
-	for _, want := range []string{lost, "4 in all", optLost, fmt.Sprintf("%[1]s.v, %[1]s.w, %[1]s.x, %[1]s.y;", r.db)} {
-		if !strings.Contains(err.Error(), want) {
-			t.Errorf("%q is not in: %v", want, err)
-		}
-	}
-	r.values[optLost] = strings.TrimSuffix(lost, lost[len(lost)-1:]) // one less, or other ones
-	if _, err := open(); err == nil || !strings.Contains(err.Error(), lost) {
-		t.Fatalf("one that is not given up: %v", err)
-	}
-	r.values[optLost] = lost
-	s, err = open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.exec(t, "INSERT INTO x VALUES (4); INSERT INTO w VALUES (4)")
-	after := newTape(last.state)
-	until(t, s, after)
+	r.moveTo(b)
+	words := []string{lost, "4 in all", optLost, fmt.Sprintf("%[1]s.v, %[1]s.w, %[1]s.x, %[1]s.y;", r.db)}
+	less := strings.TrimSuffix(lost, lost[len(lost)-1:]) // one less, or other ones
+	after := givenUpOnRequest(t, r, tp.stops[len(tp.stops)-1], lost, less, words, "INSERT INTO x VALUES (4); INSERT INTO w VALUES (4)")
 	diff(t, after.texts(), []string{"t v end", "t w end", "t x end", "t y end", "s w id int reread end", "s x id int reread end", "s y id int reread end",
 		"c z (2) end", "c x (4) end", "c w (4) end"})
 	for _, rec := range after.records[7:] {
@@ -89,16 +66,51 @@ func TestLostInFailover(t *testing.T) {
 			t.Errorf("%s has seq %x", rec.text, rec.seq)
 		}
 	}
-	// It is done with, without the option too.
+}
+
+// givenUpOnRequest checks that r, which reads from a server that lacks what was lost, is refused
+// with all words, also where something other than that is given up. It returns what
+// comes when the lost is given up and sql is executed; after that it is done with.
+func givenUpOnRequest(t *testing.T, r *rig, at stopAt, lost, other string, words []string, sql string) *tape {
+	t.Helper()
+	open := func() (*Source, error) {
+		s := r.source(t)
+		s.settings.commitWait = 100 * time.Millisecond
+		err := s.Open(t.Context(), at.pos, at.state)
+		t.Cleanup(func() { s.Close() })
+		return s, err
+	}
+	_, err := open()
+	if !connect.IsPermanent(err) || errors.Is(err, connect.ErrPositionLost) {
+		t.Fatal(err)
+	}
+	for _, want := range words {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not in: %v", want, err)
+		}
+	}
+	r.values[optLost] = other
+	if _, err := open(); err == nil || !strings.Contains(err.Error(), lost) {
+		t.Fatalf("%s is not given up: %v", lost, err)
+	}
+	r.values[optLost] = lost
+	s, err := open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.exec(t, sql)
+	after := newTape(at.state)
+	until(t, s, after)
 	delete(r.values, optLost)
-	last = after.stops[len(after.stops)-1]
+	at = after.stops[len(after.stops)-1]
 	if s, err = open(); err != nil {
 		t.Fatal(err)
 	}
 	r.exec(t, "INSERT INTO y VALUES (5)")
-	after = newTape(last.state)
-	until(t, s, after)
-	diff(t, after.texts(), []string{"c y (5) end"})
+	rest := newTape(at.state)
+	until(t, s, rest)
+	diff(t, rest.texts(), []string{"c y (5) end"})
+	return after
 }
 
 // Of a large transaction a part may be out when the server is exchanged, and
@@ -123,7 +135,7 @@ func TestPartialInFailover(t *testing.T) {
 	s.Close()
 	feed(t, a, b, "")
 	caughtUp(t, a, b)
-	r.srv, r.values[optPort] = b, fmt.Sprint(b.Port)
+	r.moveTo(b)
 	last := tp.stops[len(tp.stops)-1]
 	s = r.open(t, last.pos, tp.entries())
 	after := newTape(tp.entries())
@@ -135,7 +147,7 @@ func TestPartialInFailover(t *testing.T) {
 		t.Error("the part is not forgotten")
 	}
 	// On the same server the rest comes, and all is numbered as before.
-	r.srv, r.values[optPort] = a, fmt.Sprint(a.Port)
+	r.moveTo(a)
 	s = r.open(t, last.pos, tp.entries())
 	after = newTape(tp.entries())
 	until(t, s, after)

@@ -45,9 +45,6 @@ func caughtUpMaria(t *testing.T, a, b *mysqltest.Server) {
 	b.Exec(t, "STOP SLAVE; RESET SLAVE ALL")
 }
 
-// moveTo has r read from another server.
-func (r *rig) moveTo(s *mysqltest.Server) { r.srv, r.values[optPort] = s, fmt.Sprint(s.Port) }
-
 // A replica of MariaDB goes on where its source was, and back; the epoch tells.
 func TestMariaDBFailover(t *testing.T) {
 	a, b := mariaPair(t)
@@ -103,49 +100,13 @@ func TestMariaDBLostInFailover(t *testing.T) {
 		b.Exec(t, fmt.Sprintf("INSERT INTO %s.z VALUES (%d)", r.db, id))
 	}
 	r.moveTo(b)
-	last := tp.stops[len(tp.stops)-1]
-	open := func() (*Source, error) {
-		s := r.source(t)
-		err := s.Open(t.Context(), last.pos, last.state)
-		t.Cleanup(func() { s.Close() })
-		return s, err
-	}
-	_, err := open()
-	if !connect.IsPermanent(err) || errors.Is(err, connect.ErrPositionLost) {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"after " + kept + " up to " + lost, "at most 3", optLost + " to " + lost, fmt.Sprintf("%[1]s.v, %[1]s.x, %[1]s.y;", r.db)} {
-		if !strings.Contains(err.Error(), want) {
-			t.Errorf("%q is not in: %v", want, err)
-		}
-	}
-	r.values[optLost] = kept
-	if _, err := open(); err == nil || !strings.Contains(err.Error(), lost) {
-		t.Fatalf("what is not given up: %v", err)
-	}
-	r.values[optLost] = lost
-	s, err = open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.exec(t, "INSERT INTO x VALUES (4)")
-	after := newTape(last.state)
-	until(t, s, after)
+	words := []string{"after " + kept + " up to " + lost, "at most 3", optLost + " to " + lost, fmt.Sprintf("%[1]s.v, %[1]s.x, %[1]s.y;", r.db)}
+	after := givenUpOnRequest(t, r, tp.stops[len(tp.stops)-1], lost, kept, words, "INSERT INTO x VALUES (4)")
 	want := []string{"t v end", "t x end", "t y end", "s x id int reread end", "s y id int reread end"}
 	for id := 10; id < 20; id++ {
 		want = append(want, fmt.Sprintf("c z (%d) end", id))
 	}
 	diff(t, after.texts(), append(want, "c x (4) end"))
-	// It is done with, without the option too.
-	delete(r.values, optLost)
-	last = after.stops[len(after.stops)-1]
-	if s, err = open(); err != nil {
-		t.Fatal(err)
-	}
-	r.exec(t, "INSERT INTO y VALUES (5)")
-	after = newTape(last.state)
-	until(t, s, after)
-	diff(t, after.texts(), []string{"c y (5) end"})
 }
 
 // refusal returns why a source does not go on behind a stop, when it is opened or
