@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -51,10 +52,19 @@ type team struct {
 	url     string // of hook
 	extras  int    // connectors that have been made beside those that stay
 	gone    map[string]bool
+	queues  int // of each topic
 }
 
+// newTeam returns a team whose topics have one queue each, where tables may be
+// emptied, dropped and reshaped and the mirror follows all of it, or four, where
+// they only grow.
 func newTeam(t *testing.T, seed uint64) *team {
-	m := &team{r: rand.New(rand.NewPCG(seed, 1)), hook: newCounter(), gone: map[string]bool{}}
+	m := &team{r: rand.New(rand.NewPCG(seed, 1)), hook: newCounter(), gone: map[string]bool{}, queues: []int{1, 4}[seed%2]}
+	one, evolution := m.queues == 1, "basic"
+	if one {
+		evolution = "full"
+	}
+	t.Logf("topics of %d queues, schema.evolution=%s", m.queues, evolution)
 	m.brokers = rockettest.Start(t, rockettest.Config{Brokers: 2, Front: front})
 	through := func(s *mysqltest.Server) (string, int) {
 		p := s.Proxy(t)
@@ -62,17 +72,18 @@ func newTeam(t *testing.T, seed uint64) *team {
 		return p.Host(), p.Port()
 	}
 	m.rig = newRig(t, options{rows: 500, noLedger: true, nameServer: m.brokers.NameServer,
-		load:       workload.Options{Seed: seed, Writers: 2, Types: true, Big: 1000, XA: true, JSON: true, Compression: true, Light: 2, Rate: 100, Pause: 10 * time.Millisecond},
+		load: workload.Options{Seed: seed, Writers: 2, Keyless: true, Types: true, DDL: true, Truncate: one, Reshape: one, Big: 1000,
+			XA: true, JSON: true, Compression: true, Light: 2, Rate: 100, Pause: 10 * time.Millisecond},
 		sourceAddr: func(r *rig) (string, int) { return through(r.source) },
 		targetAddr: func(r *rig) (string, int) { return through(r.target) },
-		sink:       map[string]string{"tasks.max": "3", "lanes": "2"}})
+		sink:       map[string]string{"tasks.max": "3", "lanes": "2", "schema.evolution": evolution}})
 	m.wires = append(m.wires, wiresTo(t, m.brokers)...)
 	server := httptest.NewServer(m.hook)
 	t.Cleanup(server.Close)
 	m.url = server.URL
 	for i := range 3 {
 		name := fmt.Sprintf("w%d", i+1)
-		p := m.worker(name, map[string]any{"namesrvAddr": m.brokers.NameServer, "defaultTopicQueueNums": 4, "rest.advertised.host.name": "127.0.0.1",
+		p := m.worker(name, map[string]any{"namesrvAddr": m.brokers.NameServer, "defaultTopicQueueNums": m.queues, "rest.advertised.host.name": "127.0.0.1",
 			"session.timeout.ms": teamSession.Milliseconds(), "heartbeat.interval.ms": 500, "scheduled.rebalance.max.delay.ms": teamDelay.Milliseconds()})
 		p.Env = []string{"WHO=" + name}
 		m.target.Exec(t, fmt.Sprintf("CREATE USER %s@'%%'; GRANT ALL ON *.* TO %[1]s@'%%'", name))
@@ -83,12 +94,22 @@ func newTeam(t *testing.T, seed uint64) *team {
 	return m
 }
 
-// end ends the workers, and shows the ends of their logs if the test has failed.
+// end ends the workers. If the test has failed it shows the ends of their logs, and
+// keeps them whole, with what each goroutine did, where the test has a folder for it.
 func (m *team) end() {
 	for _, w := range m.workers {
-		w.Kill()
-		if m.t.Failed() {
-			m.t.Logf("the log of %s ends:\n%s", w.Address, w.LogTail(40))
+		if !m.t.Failed() {
+			w.Kill()
+			continue
+		}
+		m.t.Logf("the log of %s ends:\n%s", w.Address, w.LogTail(40))
+		w.Abort()
+		log, err := os.ReadFile(w.Log)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(m.t.ArtifactDir(), filepath.Base(w.Log)), log, 0o600)
+		}
+		if err != nil {
+			m.t.Error(err)
 		}
 	}
 }
@@ -242,7 +263,8 @@ func (m *team) arrived() {
 
 // TestClusterSoak has three workers move the random workload through two brokers
 // while they are killed, stopped for longer than their leases, and restarted,
-// brokers are killed, networks are bad, and connectors come, change and go. In the
+// brokers are killed, networks are bad, tables change, and connectors come, change
+// and go. In the
 // end no change is lost and none was taken twice; for each row they came in order;
 // and no task was ever in two places.
 func TestClusterSoak(t *testing.T) {
@@ -266,6 +288,7 @@ func TestClusterSoak(t *testing.T) {
 	m.await("all runs", atMost, m.idle)
 	stopSteps()
 	stop()
+	m.t.Logf("%d statements of DDL", m.load.Altered())
 	m.arrived()
 	claims()
 	m.equal()

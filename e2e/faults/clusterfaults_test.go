@@ -43,6 +43,7 @@ func (m *team) fault(kind int) {
 		if err, ended := w.Ended(0); ended {
 			m.t.Fatalf("%s ended by itself: %v", w.Address, err)
 		}
+		noneStopped(m.t, w)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/towline/towline/e2e/mysqltest"
+	"github.com/towline/towline/e2e/process"
 	"github.com/towline/towline/e2e/workload"
 )
 
@@ -112,7 +113,7 @@ func (r *rig) soak(d time.Duration) {
 			r.t.Fatalf("the program ended by itself: %v\n%s", err, r.proc.LogTail(20))
 		}
 		r.proc.Kill()
-		r.noneStopped()
+		noneStopped(r.t, r.proc)
 	}
 	stop()
 	n := committed(r.t, r.source) - before
@@ -121,15 +122,15 @@ func (r *rig) soak(d time.Duration) {
 
 // noneStopped fails once the program has stopped a table, when what led to it is
 // still in its log's end.
-func (r *rig) noneStopped() {
-	r.t.Helper()
-	log, err := os.ReadFile(r.proc.Log)
+func noneStopped(t *testing.T, p *process.Process) {
+	t.Helper()
+	log, err := os.ReadFile(p.Log)
 	if err != nil {
-		r.t.Fatal(err)
+		t.Fatal(err)
 	}
 	if i := bytes.Index(log, []byte("table is stopped")); i >= 0 {
 		line, _, _ := bytes.Cut(log[i:], []byte("\n"))
-		r.t.Fatalf("%s", line)
+		t.Fatalf("%s", line)
 	}
 }
 

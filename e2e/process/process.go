@@ -219,6 +219,16 @@ func (p *Process) Kill() {
 	p.ended = nil
 }
 
+// Abort ends it so that its log has what each goroutine did.
+func (p *Process) Abort() {
+	if p.ended == nil {
+		return
+	}
+	_ = p.cmd.Process.Signal(syscall.SIGQUIT)
+	_, _ = p.Ended(10 * time.Second)
+	p.Kill()
+}
+
 // Stop ends it as an operator would. An exit code other than 0 is an error.
 func (p *Process) Stop() error {
 	if p.ended == nil {

@@ -7,9 +7,13 @@ import (
 	"strings"
 )
 
-// maxDDL bounds how often tables change: a table has only so much room for
-// columns.
-const maxDDL = 300
+// maxDDL bounds how often tables change that only grow: a table has only so much
+// room for columns. maxMade is how many columns and tables there are at once of
+// which some are also taken away.
+const (
+	maxDDL  = 300
+	maxMade = 60
+)
 
 // shapes is what statements have made of the tables so far.
 type shapes struct {
@@ -29,11 +33,11 @@ func (w *Workload) Altered() int {
 func (w *Workload) alter(ctx context.Context, r *rand.Rand) error {
 	w.ddl.Lock()
 	defer w.ddl.Unlock()
-	if w.shapes.altered >= maxDDL {
+	if w.shapes.altered >= maxDDL && !w.opt.Reshape {
 		return nil
 	}
 	w.shapes.altered++
-	if w.opt.Reshape && r.IntN(3) == 0 {
+	if full := len(w.shapes.columns) > maxMade || len(w.shapes.made) > maxMade; w.opt.Reshape && (full || r.IntN(3) == 0) {
 		return w.reshape(ctx, r)
 	}
 	n := w.serial.Add(1)
