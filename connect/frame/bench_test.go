@@ -1,6 +1,7 @@
 package frame
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
@@ -76,7 +77,11 @@ func fillBench(b *connect.Batch, t *schema.Table, partitions int32, op connect.O
 		r.After = benchRow(b, t, rnd, str)
 		if op == connect.OpUpdate {
 			r.Before = b.NewRow(len(r.After))
-			copy(r.Before, r.After)
+			for k, v := range r.After { // as in an event, where each image is for itself
+				if r.Before[k] = v; v.Kind().IsBytes() {
+					r.Before[k] = schema.MakeBytes(v.Kind(), bytes.Clone(v.Bytes()))
+				}
+			}
 			r.Before[1] = schema.MakeInt(int64(rnd.Int32()))
 		}
 		for _, v := range r.After {
@@ -107,20 +112,28 @@ type benchCase struct {
 	table      *schema.Table
 	partitions int32
 	op         connect.Op
+	times      int // benchRows
 }
 
 var benchCases = []benchCase{
-	{"small", smallTable, 1, connect.OpInsert},
-	{"sb", sbTable, 1, connect.OpInsert},
-	{"sb-8-partitions", sbTable, 8, connect.OpInsert},
-	{"sb-update", sbTable, 1, connect.OpUpdate},
+	{"small", smallTable, 1, connect.OpInsert, 1},
+	{"sb", sbTable, 1, connect.OpInsert, 1},
+	{"sb-8-partitions", sbTable, 8, connect.OpInsert, 1},
+	{"sb-update", sbTable, 1, connect.OpUpdate, 1},
+	{"sb-update-8-partitions-gathered", sbTable, 8, connect.OpUpdate, 6},
+}
+
+func (c benchCase) fill(b *connect.Batch) {
+	for range c.times {
+		fillBench(b, c.table, c.partitions, c.op)
+	}
 }
 
 func BenchmarkEncode(b *testing.B) {
 	for _, c := range benchCases {
 		b.Run(c.name, func(b *testing.B) {
 			var batch connect.Batch
-			fillBench(&batch, c.table, c.partitions, c.op)
+			c.fill(&batch)
 			var m connect.Messages
 			var conv Converter
 			b.ReportAllocs()
@@ -130,7 +143,7 @@ func BenchmarkEncode(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			report(b, m.Size())
+			report(b, m.Size(), c.times*benchRows)
 		})
 	}
 }
@@ -139,7 +152,7 @@ func BenchmarkDecode(b *testing.B) {
 	for _, c := range benchCases {
 		b.Run(c.name, func(b *testing.B) {
 			var batch, got connect.Batch
-			fillBench(&batch, c.table, c.partitions, c.op)
+			c.fill(&batch)
 			var m connect.Messages
 			var conv Converter
 			if err := conv.Encode(&m, &batch); err != nil {
@@ -152,15 +165,15 @@ func BenchmarkDecode(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			report(b, m.Size())
+			report(b, m.Size(), c.times*benchRows)
 		})
 	}
 }
 
-func report(b *testing.B, size int) {
+func report(b *testing.B, size, rows int) {
 	b.SetBytes(int64(size))
-	b.ReportMetric(float64(b.N)*benchRows/b.Elapsed().Seconds()/1e6, "Mrows/s")
-	b.ReportMetric(float64(size)/benchRows, "B/row")
+	b.ReportMetric(float64(b.N*rows)/b.Elapsed().Seconds()/1e6, "Mrows/s")
+	b.ReportMetric(float64(size)/float64(rows), "B/row")
 }
 
 func TestWarmDoesNotAllocate(t *testing.T) {
@@ -182,7 +195,7 @@ func raced() bool {
 func warm(t *testing.T, plain bool) {
 	for _, c := range benchCases {
 		var batch, got connect.Batch
-		fillBench(&batch, c.table, c.partitions, c.op)
+		c.fill(&batch)
 		var m connect.Messages
 		conv := Converter{enc: encoder{plain: plain}}
 		round := func() {
@@ -199,7 +212,7 @@ func warm(t *testing.T, plain bool) {
 		if n := testing.AllocsPerRun(10, round); n != 0 {
 			t.Errorf("%s: %v allocations; plain: %v", c.name, n, plain)
 		}
-		if len(got.Records) != benchRows {
+		if len(got.Records) != c.times*benchRows {
 			t.Errorf("%s: %d records", c.name, len(got.Records))
 		}
 	}

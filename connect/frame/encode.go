@@ -19,22 +19,41 @@ const maxRecord = 256
 // maxKept is the largest buffer that is kept for the next batch.
 const maxKept = 16 << 20
 
-// encoder writes records to buf and tables to tabs, and puts both into a
-// message when a frame is full or its partition has no more records.
+// maxOpen is how many bytes the open frames of a batch have together before all
+// of them are ended.
+const maxOpen = 4 << 20
+
+// encoder writes records to buf, in the order in which they lie in memory, and
+// puts those of a partition into a message when a frame is full or the batch is at
+// its end. To go through a batch once for each partition instead takes twice as
+// long where it is larger than the caches of the processor.
 type encoder struct {
 	tables  encTables
-	buf     []byte // records of the frame; len is cap, at is the end
+	buf     []byte // records of all open frames; len is cap, at is the end
 	at      int
-	tabs    []byte // tables of the frame
-	body    []byte // a whole frame, before it is compressed
-	plain   bool   // nothing is compressed; tests
-	ntabs   int
-	frame   uint64 // number of the frame, for table.frame
-	last    last
+	places  []place // by record: where in buf it is, if there are several frames
+	body    []byte  // a whole frame, before it is compressed
+	plain   bool    // nothing is compressed; tests
+	frames  uint64  // that were begun
 	groups  groups
+	open    []open // by group
+	now     *open  // that the record at hand goes to
 	lastTab *table // what the encoder met last, to save the look-up
 	err     error  // of a value
 }
+
+// open is a frame that is not at its end.
+type open struct {
+	number      uint64 // of all frames, for table.frame
+	first, prev int    // records, linked by groups.next
+	count       int    // of them; 0: the frame has not begun
+	size        int    // bytes of records and tables
+	tables      []*table
+	last        last
+}
+
+// place is a part of a buffer.
+type place struct{ from, to int }
 
 // last is what the next record of a frame is written as the difference from.
 type last struct {
@@ -51,72 +70,123 @@ func (e *encoder) encode(dst *connect.Messages, b *connect.Batch) error {
 	if err := e.groups.split(b.Records); err != nil {
 		return err
 	}
-	var err error
-	for i := range e.groups.list {
-		if err = e.group(dst, b.Records, &e.groups.list[i]); err != nil {
-			break
-		}
+	e.at = 0
+	e.places = slices.Grow(e.places[:0], len(b.Records))[:len(b.Records)]
+	e.open = slices.Grow(e.open[:0], len(e.groups.list))[:len(e.groups.list)]
+	err := e.records(dst, b.Records)
+	for i := range e.open { // keep nothing of b
+		e.open[i].count, e.open[i].last = 0, last{}
 	}
-	e.last, e.lastTab, e.err = last{}, nil, nil // keep nothing of b
+	e.now, e.lastTab, e.err = nil, nil, nil
 	if cap(e.buf) > maxKept {
 		e.buf = nil
 	}
 	return err
 }
 
-// group writes the frames of the records of one partition.
-func (e *encoder) group(dst *connect.Messages, records []connect.Record, g *group) error {
-	e.begin()
-	count, prev := 0, 0
-	for i := g.first; i >= 0; i = e.groups.next[i] {
-		r := &records[i]
-		at, tabs, ntabs := e.at, len(e.tabs), e.ntabs
-		if err := e.record(r); err != nil {
+func (e *encoder) records(dst *connect.Messages, records []connect.Record) error {
+	for i := range records {
+		if err := e.add(dst, records, i); err != nil {
 			return fmt.Errorf("frame: encode record %d: %w", i, err)
 		}
-		if count > 0 && e.at+len(e.tabs) > MaxSize-32 { // room for the header
-			e.at, e.tabs, e.ntabs = at, e.tabs[:tabs], ntabs // all but r
-			e.flush(dst, &records[prev], count)
-			e.begin()
-			count = 0
-			if err := e.record(r); err != nil {
-				return fmt.Errorf("frame: encode record %d: %w", i, err)
-			}
-		}
-		count, prev = count+1, int(i)
 	}
-	e.flush(dst, &records[prev], count)
+	e.flushAll(dst, records)
 	return nil
 }
 
-// begin begins a frame.
-func (e *encoder) begin() {
-	e.at, e.tabs, e.ntabs, e.last = 0, e.tabs[:0], 0, last{}
-	e.frame++
+// add writes record i to the frame of its partition. Where it has no room there it
+// begins the next.
+func (e *encoder) add(dst *connect.Messages, records []connect.Record, i int) error {
+	if e.at > maxOpen && len(e.open) > 1 {
+		e.flushAll(dst, records)
+	}
+	o := &e.open[e.groups.of[i]]
+	if e.now = o; o.count == 0 {
+		e.begin(o, i)
+	}
+	at, size, ntabs := e.at, o.size, len(o.tables)
+	if err := e.record(&records[i]); err != nil {
+		return err
+	}
+	if o.size += e.at - at; o.count > 0 && o.size > MaxSize-32 { // room for the header
+		e.at, o.size, o.tables = at, size, o.tables[:ntabs] // all but the record
+		e.flush(dst, records, o)
+		at = e.at
+		e.begin(o, i)
+		if err := e.record(&records[i]); err != nil {
+			return err
+		}
+		o.size += e.at - at
+	}
+	if o.count, o.prev = o.count+1, i; len(e.open) > 1 {
+		e.places[i] = place{at, e.at}
+	}
+	return nil
 }
 
-// flush ends the frame and puts it into dst; r is its last record.
-func (e *encoder) flush(dst *connect.Messages, r *connect.Record, count int) {
+// begin begins a frame with record i.
+func (e *encoder) begin(o *open, i int) {
+	e.frames++
+	*o = open{number: e.frames, first: i, tables: o.tables[:0]}
+}
+
+// flushAll ends all frames.
+func (e *encoder) flushAll(dst *connect.Messages, records []connect.Record) {
+	for i := range e.open {
+		if e.open[i].count > 0 {
+			e.flush(dst, records, &e.open[i])
+		}
+	}
+	e.at = 0
+}
+
+// flush ends a frame and puts it into dst.
+func (e *encoder) flush(dst *connect.Messages, records []connect.Record, o *open) {
 	var counts [2 * binary.MaxVarintLen64]byte
-	n := putUvarint(counts[:], 0, uint64(count))
-	n = putUvarint(counts[:], n, uint64(e.ntabs))
-	size := n + len(e.tabs) + e.at
+	n := putUvarint(counts[:], 0, uint64(o.count))
+	n = putUvarint(counts[:], n, uint64(len(o.tables)))
+	size := n + o.size
 	var v []byte
 	if size >= minPacked && size <= maxPacked && !e.plain {
-		e.body = append(append(append(e.body[:0], counts[:n]...), e.tabs...), e.buf[:e.at]...)
+		e.body = e.fill(append(e.body[:0], counts[:n]...), o)
 		v = pack(dst, e.body)
 	} else {
 		v = dst.Alloc(fixedSize + size)
 		v[coveredOff] = 0
-		at := fixedSize + copy(v[fixedSize:], counts[:n])
-		at += copy(v[at:], e.tabs)
-		copy(v[at:], e.buf[:e.at])
+		e.fill(append(v[:fixedSize], counts[:n]...), o)
 	}
 	copy(v, magic)
 	v[len(magic)] = version
 	binary.LittleEndian.PutUint32(v[4:], crc32.Checksum(v[coveredOff:], castagnoli))
-	m := dst.Add()
-	m.Topic, m.Partition, m.Count, m.Time, m.Value, m.Seq = r.Topic, r.Partition, int32(count), r.Time, v, r.DoneSeq()
+	m, r := dst.Add(), &records[o.prev]
+	m.Topic, m.Partition, m.Count, m.Time, m.Value, m.Seq = r.Topic, r.Partition, int32(o.count), r.Time, v, r.DoneSeq()
+	if o.count = 0; len(e.open) == 1 {
+		e.at = 0
+	}
+}
+
+// fill appends the tables and the records of a frame to p.
+func (e *encoder) fill(p []byte, o *open) []byte {
+	for _, tab := range o.tables {
+		id := tab.ID()
+		p = append(p, id[:]...)
+		p = binary.AppendUvarint(p, uint64(len(tab.form)))
+		p = append(p, tab.form...)
+	}
+	if len(e.open) == 1 {
+		return append(p, e.buf[:e.at]...)
+	}
+	run := e.places[o.first] // of records that lie one behind the other
+	for i := o.first; i != o.prev; {
+		i = int(e.groups.next[i])
+		if s := e.places[i]; s.from == run.to {
+			run.to = s.to
+		} else {
+			p = append(p, e.buf[run.from:run.to]...)
+			run = s
+		}
+	}
+	return append(p, e.buf[run.from:run.to]...)
 }
 
 // pack returns a frame in dst's memory with room for magic, version and
@@ -146,32 +216,38 @@ func (e *encoder) grow(at, n int) {
 	e.buf = e.buf[:cap(e.buf)]
 }
 
-// table returns the entry of t, which is written to the frame if it is new
-// there. Its frame number is of no use once group has taken back a record, but
-// then a new frame begins.
-func (e *encoder) table(t *schema.Table) (*table, error) {
-	tab := e.lastTab
-	if tab == nil || tab.Table != t {
-		var err error
+// table returns the entry of t and its place in the frame, to which it is added if
+// it is new there.
+func (e *encoder) table(t *schema.Table) (tab *table, index int, err error) {
+	if tab = e.lastTab; tab == nil || tab.Table != t {
 		if tab, err = e.tables.get(t); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		e.lastTab = tab
 	}
-	if tab.frame != e.frame {
-		tab.frame, tab.index = e.frame, e.ntabs
-		id := t.ID()
-		e.tabs = append(e.tabs, id[:]...)
-		e.tabs = binary.AppendUvarint(e.tabs, uint64(len(tab.form)))
-		e.tabs = append(e.tabs, tab.form...)
-		e.ntabs++
+	o := e.now
+	if tab.frame == o.number {
+		return tab, tab.index, nil
 	}
-	return tab, nil
+	index = o.last.table
+	if index >= len(o.tables) || o.tables[index] != tab {
+		index = -1
+		if len(e.open) > 1 { // tab.frame is the last one of several
+			index = slices.Index(o.tables, tab)
+		}
+	}
+	if index < 0 {
+		index = len(o.tables)
+		o.tables = append(o.tables, tab)
+		o.size += len(schema.ID{}) + uvarintLen(uint64(len(tab.form))) + len(tab.form)
+	}
+	tab.frame, tab.index = o.number, index
+	return tab, index, nil
 }
 
 // record writes one record.
 func (e *encoder) record(r *connect.Record) error {
-	tab, err := e.table(r.Table)
+	tab, index, err := e.table(r.Table)
 	if err != nil {
 		return err
 	}
@@ -185,7 +261,7 @@ func (e *encoder) record(r *connect.Record) error {
 	}
 	e.room(e.at, maxRecord)
 	start := e.at
-	head |= e.fields(r, tab, start+2)
+	head |= e.fields(r, index, start+2)
 	if head&headHeaders != 0 {
 		e.at = e.headers(e.at, r.Headers)
 	}
@@ -207,17 +283,17 @@ func (e *encoder) record(r *connect.Record) error {
 }
 
 // fields writes what there is between head and headers, and returns their bits.
-func (e *encoder) fields(r *connect.Record, tab *table, at int) (head uint16) {
-	buf, l := e.buf, &e.last
+func (e *encoder) fields(r *connect.Record, table, at int) (head uint16) {
+	buf, l := e.buf, &e.now.last
 	if flags := byte(r.Flags); flags != 0 { // Again and Half are of the moment: they are in no log
 		head |= headFlags
 		buf[at] = flags
 		at++
 	}
-	if tab.index != l.table {
+	if table != l.table {
 		head |= headTable
-		at = putUvarint(buf, at, uint64(tab.index))
-		l.table = tab.index
+		at = putUvarint(buf, at, uint64(table))
+		l.table = table
 	}
 	if r.Seq != l.seq+1 {
 		head |= headSeq

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -203,6 +204,57 @@ func TestSplit(t *testing.T) {
 			}
 		}
 		first = last
+	}
+}
+
+// TestPartitionsTogether: the frames of several partitions are open at once, each
+// with tables of its own, until one is full or they are too large together.
+func TestPartitionsTogether(t *testing.T) {
+	g := connecttest.NewGen(3)
+	g.Headers = true
+	var b connect.Batch
+	tables := append(g.Tables(40), smallTable)
+	g.Fill(&b, tables, 4000)
+	text := bytes.Repeat([]byte{'a'}, 3000)
+	for i := range b.Records {
+		r := &b.Records[i]
+		r.Topic, r.Partition = "t", int32(i*i%7)
+		r.Headers = append(r.Headers, connect.Header{Key: "k", Value: text[:i%len(text)]})
+	}
+	frames := map[int32][]int{}
+	for _, m := range mustPlain(t, &b) {
+		frames[m.Partition] = append(frames[m.Partition], len(m.Value))
+		if len(m.Value) > MaxSize && m.Count > 1 {
+			t.Errorf("a frame has %d bytes and %d records", len(m.Value), m.Count)
+		}
+		_, i := uvarint(m.Value, fixedSize)
+		if n, _ := uvarint(m.Value, i); int(n) > len(tables) {
+			t.Errorf("a frame has %d tables, some of them twice", n)
+		}
+	}
+	full := 0
+	for p, sizes := range frames {
+		total := 0
+		for _, n := range sizes {
+			total += n
+		}
+		if full += len(sizes); len(sizes) > 2*total/MaxSize+3 {
+			t.Errorf("partition %d has %d bytes in %d frames", p, total, len(sizes))
+		}
+	}
+	if len(frames) != 4 || full < 12 {
+		t.Errorf("%d partitions have %d frames: too few for this test", len(frames), full)
+	}
+	var got connect.Batch
+	if err := new(Converter).Decode(&got, mustEncode(t, &b)); err != nil {
+		t.Fatal(err)
+	}
+	byPartition := func(x, y connect.Record) int { return int(x.Partition - y.Partition) }
+	slices.SortStableFunc(got.Records, byPartition)
+	slices.SortStableFunc(b.Records, byPartition)
+	got.Pos, got.State = b.Pos, b.State
+	if d := connecttest.EqualBatches(&got, &b); d != "" {
+		t.Error(d)
 	}
 }
 

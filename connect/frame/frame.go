@@ -185,7 +185,7 @@ func (c *Converter) FullSize() int { return fullSize }
 
 // Idle implements connect.Idler: what batches were written to goes.
 func (c *Converter) Idle() {
-	c.enc.buf, c.enc.tabs, c.enc.body, c.enc.groups = nil, nil, nil, groups{}
+	c.enc.buf, c.enc.body, c.enc.places, c.enc.open, c.enc.groups = nil, nil, nil, nil, groups{}
 }
 
 // Decode appends the records of src to dst. Their bytes point into src.

@@ -58,7 +58,10 @@ func TestIdleKeepsNothing(t *testing.T) {
 	if err := c.Encode(&m, &b); err != nil {
 		t.Fatal(err)
 	}
-	held := func() int { return cap(c.enc.buf) + cap(c.enc.body) + cap(c.enc.tabs) + cap(c.enc.groups.next) }
+	held := func() int {
+		e := &c.enc
+		return cap(e.buf) + cap(e.body) + cap(e.places) + cap(e.open) + cap(e.groups.next)
+	}
 	if before := held(); before < 10_000 {
 		t.Fatalf("%d bytes are held before", before)
 	}

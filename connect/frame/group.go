@@ -2,6 +2,7 @@ package frame
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/towline/towline/connect"
 )
@@ -14,14 +15,15 @@ const maxPartition = 1 << 20
 // of their first records.
 type groups struct {
 	list   []group
+	of     []int32 // by record: its group
 	next   []int32 // by record; -1 ends a list
 	topics map[string]*topicGroups
 }
 
 type group struct {
-	topic       *topicGroups
-	partition   int32
-	first, last int32 // records
+	topic     *topicGroups
+	partition int32
+	last      int32 // record
 }
 
 // topicGroups has the group of each partition of one topic.
@@ -46,12 +48,14 @@ func (g *groups) split(records []connect.Record) error {
 		}
 		g.next[i] = -1
 		if n := topic.of[p]; n > 0 {
+			g.of[i] = n - 1
 			had := &g.list[n-1]
 			g.next[had.last] = int32(i)
 			had.last = int32(i)
 			continue
 		}
-		g.list = append(g.list, group{topic: topic, partition: p, first: int32(i), last: int32(i)})
+		g.of[i] = int32(len(g.list))
+		g.list = append(g.list, group{topic: topic, partition: p, last: int32(i)})
 		topic.of[p] = int32(len(g.list))
 	}
 	return nil
@@ -63,10 +67,8 @@ func (g *groups) reset(n int) {
 		g.list[i].topic.of[g.list[i].partition] = 0
 	}
 	g.list = g.list[:0]
-	if cap(g.next) < n {
-		g.next = make([]int32, n)
-	}
-	g.next = g.next[:n]
+	g.next = slices.Grow(g.next[:0], n)[:n]
+	g.of = slices.Grow(g.of[:0], n)[:n]
 	if g.topics == nil || len(g.topics) > maxCachedTopics {
 		g.topics = make(map[string]*topicGroups)
 	}

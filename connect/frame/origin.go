@@ -14,7 +14,7 @@ func (l *last) sameOrigin(o *connect.Origin) bool {
 
 // origin writes an origin as the difference from the last one.
 func (e *encoder) origin(at int, o *connect.Origin) int {
-	l := &e.last
+	l := &e.now.last
 	if o == nil {
 		l.there, l.row = false, 0
 		e.buf[at] = 0

@@ -24,7 +24,7 @@ type table struct {
 	cols    []column
 	bitmap  int    // bytes of a bitmap of its columns
 	rowSize int    // bound on the bytes of a row, but for what values point to
-	frame   uint64 // the encoder's frame in which it last was
+	frame   uint64 // the encoder's frame that it last went to
 	index   int    // in that frame
 }
 

@@ -37,6 +37,9 @@ func putLongUvarint(p []byte, at int, x uint64) int {
 	return at + n
 }
 
+// uvarintLen returns how many bytes x takes.
+func uvarintLen(x uint64) int { return (bits.Len64(x|1) + 6) / 7 }
+
 // uvarint reads a number at i and returns it and the index after it, or bad.
 func uvarint(p []byte, i int) (uint64, int) {
 	if uint(i) < uint(len(p)) && p[i] < 0x80 {
