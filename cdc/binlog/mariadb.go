@@ -77,24 +77,18 @@ func (g *GTID) Last() gtid.Last {
 	return gtid.Last{Domain: binary.BigEndian.Uint32(g.SID[:]), Server: binary.BigEndian.Uint32(g.SID[4:]), GNO: uint64(g.GNO)}
 }
 
-// MariaGTIDs are last transactions, each of a domain and server.
-type MariaGTIDs []struct {
-	Domain, Server uint32
-	GNO            uint64
-}
-
 // ParseMariaGTIDList reads the body of a GTID_LIST event: the last transactions
 // before the log file that it stands in, of each domain and server; those of a
 // domain end with its last.
-func ParseMariaGTIDList(body []byte) (MariaGTIDs, error) {
+func ParseMariaGTIDList(body []byte) ([]gtid.Last, error) {
 	c := cursor{b: body}
 	n := c.u32() & (1<<28 - 1) // flags above
 	if uint64(n)*16 > uint64(len(c.b)) {
 		return nil, bodyError(MariaGTIDListEvent, body)
 	}
-	list := make(MariaGTIDs, n)
+	list := make([]gtid.Last, n)
 	for i := range list {
-		list[i].Domain, list[i].Server, list[i].GNO = c.u32(), c.u32(), c.u64()
+		list[i] = gtid.Last{Domain: c.u32(), Server: c.u32(), GNO: c.u64()}
 	}
 	return list, nil
 }

@@ -31,11 +31,16 @@ type dump struct {
 // openDump connects as a replica and asks for the log from pos on. skipTo is
 // where in pos.file the wanted part begins when it cannot be asked for.
 func (s *settings) openDump(ctx context.Context, pos *position) (*dump, uint64, error) {
+	return s.openDumpOf(ctx, pos, pos.mode == byDomain)
+}
+
+// openDumpOf is openDump where pos may be by file, whatever the server counts by.
+func (s *settings) openDumpOf(ctx context.Context, pos *position, maria bool) (*dump, uint64, error) {
 	conn, err := s.dial(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
-	d := &dump{s: s, conn: conn}
+	d := &dump{s: s, conn: conn, maria: maria}
 	limited, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	stop := context.AfterFunc(limited, func() { conn.Conn.Conn.Close() })
@@ -56,7 +61,6 @@ func (s *settings) openDump(ctx context.Context, pos *position) (*dump, uint64, 
 }
 
 func (d *dump) start(pos *position) (skipTo uint64, err error) {
-	d.maria = pos.mode == byDomain
 	if err := d.session(pos); err != nil {
 		return 0, err
 	}
@@ -69,17 +73,21 @@ func (d *dump) start(pos *position) (skipTo uint64, err error) {
 	if err := d.register(); err != nil {
 		return 0, err
 	}
+	flags := uint16(0)
+	if d.maria {
+		flags = dumpFlagAnnotate
+	}
 	switch pos.mode {
 	case byGTID:
 		return 0, d.dumpGTID(pos.gtids)
 	case byDomain:
-		return 0, d.dumpFile("", 4, dumpFlagAnnotate)
+		return 0, d.dumpFile("", 4, flags)
 	}
 	from := pos.pos
 	if from >= d.s.maxPos { // the command has 32 bits for it
 		from, skipTo = 4, pos.pos
 	}
-	return skipTo, d.dumpFile(pos.file, uint32(from), 0)
+	return skipTo, d.dumpFile(pos.file, uint32(from), flags)
 }
 
 // sameServer fails if the connection has reached another server than the one

@@ -24,13 +24,13 @@ func (s *Source) Find(ctx context.Context, at time.Time) (map[string]any, error)
 	}
 	defer db.Close()
 	f, err := readFacts(ctx, db)
-	if err == nil && f.mariaDB() {
-		err = connect.Permanent(errors.New("places are looked for by time in MySQL's log, and this server is MariaDB"))
-	}
 	if err != nil {
 		return nil, err
 	}
 	x := position{mode: f.mode(), gtids: new(gtid.Set)}
+	if x.mode == byDomain {
+		x.domains = new(gtid.Domains)
+	}
 	if x.server, err = f.uuid(); err == nil {
 		err = s.find(ctx, db, &x, at)
 	}
@@ -38,8 +38,8 @@ func (s *Source) Find(ctx context.Context, at time.Time) (map[string]any, error)
 		return nil, s.settings.explain("look for a time in the log of", err)
 	}
 	place := map[string]any{"file": x.file, "pos": x.pos, "server_uuid": gtid.FormatUUID(x.server)}
-	if x.mode == byGTID {
-		place["gtids"] = x.gtids.String()
+	if x.mode.gtids() {
+		place["gtids"] = x.done()
 	}
 	return place, nil
 }
@@ -88,7 +88,7 @@ func (s *Source) began(ctx context.Context, x *position, file string) (at int64,
 // events gives look what is in the log from the begin of a file on, until it has
 // seen enough.
 func (s *Source) events(ctx context.Context, x *position, file string, look func(h *binlog.Header, event []byte) (enough bool, err error)) error {
-	d, _, err := s.settings.openDump(ctx, &position{mode: byFile, server: x.server, file: file, pos: 4})
+	d, _, err := s.settings.openDumpOf(ctx, &position{mode: byFile, server: x.server, file: file, pos: 4}, x.mode == byDomain)
 	if err != nil {
 		return err
 	}
@@ -112,64 +112,96 @@ func (s *Source) events(ctx context.Context, x *position, file string, look func
 // scan puts x before the first transaction from a time on, or at the end.
 func (s *Source) scan(ctx context.Context, x *position, file string, end func(file string, pos uint64) bool, at time.Time) error {
 	x.file, x.pos = file, 4
-	var format *binlog.Format
-	var open *binlog.GTID // the transaction under way
-	done := func() {
-		if open != nil && open.GNO != 0 {
-			x.gtids.Add(open.SID, open.Tag, open.GNO)
+	w := &timeScan{x: x, at: at.UnixMicro(), end: end, here: x.pos}
+	return s.events(ctx, x, file, w.look)
+}
+
+// timeScan goes through a log from the begin of a file on.
+type timeScan struct {
+	x      *position // before the transaction under way
+	at     int64     // the time looked for, in microseconds
+	end    func(file string, pos uint64) bool
+	here   uint64 // where the next event begins
+	format *binlog.Format
+	open   *binlog.GTID // of the transaction under way
+}
+
+// look takes in an event, and returns true once x is where it is to be.
+func (w *timeScan) look(h *binlog.Header, event []byte) (enough bool, err error) {
+	switch {
+	case h.Type == binlog.RotateEvent:
+		r, err := binlog.ParseRotate(bareBody(event))
+		if err == nil && r.File != w.x.file {
+			w.done()
+			w.x.file, w.x.pos, w.here = r.File, r.Pos, r.Pos
 		}
-		open = nil
-	}
-	here := x.pos // where the next event begins
-	return s.events(ctx, x, file, func(h *binlog.Header, event []byte) (bool, error) {
-		switch {
-		case h.Type == binlog.RotateEvent:
-			r, err := binlog.ParseRotate(bareBody(event))
-			if err == nil && r.File != x.file {
-				done()
-				x.file, here = r.File, r.Pos
-				x.pos = here
-			}
-			return err == nil && end(x.file, here), err
-		case h.Flags&binlog.FlagArtificial != 0 || h.LogPos == 0 || h.Type == binlog.HeartbeatEvent || h.Type == binlog.HeartbeatEventV2:
-			return false, nil
-		case h.Type == binlog.FormatDescriptionEvent:
-			var err error
-			if format, err = binlog.ParseFormat(event); err != nil {
-				return false, err
-			}
-		}
-		body, err := format.Body(event)
-		if err != nil {
+		return err == nil && w.end(w.x.file, w.here), err
+	case h.Flags&binlog.FlagArtificial != 0 || h.LogPos == 0 || h.Type == binlog.HeartbeatEvent || h.Type == binlog.HeartbeatEventV2:
+		return false, nil
+	case h.Type == binlog.FormatDescriptionEvent:
+		if w.format, err = binlog.ParseFormat(event); err != nil {
 			return false, err
 		}
-		switch h.Type {
-		case binlog.PreviousGTIDsEvent:
-			before, err := gtid.ParseDump(body)
-			if err != nil {
-				return false, err
-			}
-			x.gtids.Union(before)
-		case binlog.GTIDEvent, binlog.AnonymousGTIDEvent, binlog.GTIDTaggedEvent:
-			done()
-			g, err := binlog.ParseGTID(h.Type, body)
-			if err != nil {
-				return false, err
-			}
-			committed := int64(g.CommitTime)
-			if committed == 0 {
-				committed = int64(h.Timestamp) * 1e6
-			}
-			if x.pos = here; committed >= at.UnixMicro() {
-				return true, nil
-			}
-			open = &g
+	}
+	body, err := w.format.Body(event)
+	if err == nil {
+		enough, err = w.inside(h, body)
+	}
+	if err != nil || enough {
+		return enough, err
+	}
+	if w.here += uint64(h.Size); w.end(w.x.file, w.here) {
+		w.done()
+		w.x.pos = w.here
+		return true, nil
+	}
+	return false, nil
+}
+
+// inside takes in an event that stands in the log.
+func (w *timeScan) inside(h *binlog.Header, body []byte) (enough bool, err error) {
+	switch h.Type {
+	case binlog.PreviousGTIDsEvent:
+		before, err := gtid.ParseDump(body)
+		if err == nil {
+			w.x.gtids.Union(before)
 		}
-		if here += uint64(h.Size); end(x.file, here) {
-			done()
-			x.pos = here
-			return true, nil
+		return false, err
+	case binlog.MariaGTIDListEvent:
+		before, err := binlog.ParseMariaGTIDList(body)
+		for _, last := range before {
+			w.x.domains.Set(last)
 		}
-		return false, nil
-	})
+		return false, err
+	case binlog.GTIDEvent, binlog.AnonymousGTIDEvent, binlog.GTIDTaggedEvent:
+		g, err := binlog.ParseGTID(h.Type, body)
+		return err == nil && w.begin(h, g), err
+	case binlog.MariaGTIDEvent:
+		g, err := binlog.ParseMariaGTID(*h, body)
+		return err == nil && w.begin(h, g), err
+	}
+	return false, nil
+}
+
+// begin puts x before a transaction, and returns whether it is one that is looked for.
+func (w *timeScan) begin(h *binlog.Header, g binlog.GTID) bool {
+	w.done()
+	w.x.pos, w.open = w.here, &g
+	committed := int64(g.CommitTime)
+	if committed == 0 {
+		committed = int64(h.Timestamp) * 1e6
+	}
+	return committed >= w.at
+}
+
+// done puts x behind the transaction under way.
+func (w *timeScan) done() {
+	switch g := w.open; {
+	case g == nil || g.GNO == 0:
+	case w.x.mode == byDomain:
+		w.x.domains.Set(g.Last())
+	default:
+		w.x.gtids.Add(g.SID, g.Tag, g.GNO)
+	}
+	w.open = nil
 }

@@ -3,7 +3,9 @@ package mysql
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/towline/towline/cdc/binlog"
@@ -16,7 +18,11 @@ import (
 // be strict: a place that its log does not have, between others that it has, is
 // one that another server was at when this one went on without it.
 func mariaSession(pos *position) string {
-	return fmt.Sprintf("SET @mariadb_slave_capability = 4, @slave_connect_state = '%s', @slave_gtid_strict_mode = 1, @slave_gtid_ignore_duplicates = 0", pos.domains)
+	const knows = "SET @mariadb_slave_capability = 4"
+	if pos.mode == byFile {
+		return knows
+	}
+	return fmt.Sprintf("%s, @slave_connect_state = '%s', @slave_gtid_strict_mode = 1, @slave_gtid_ignore_duplicates = 0", knows, pos.domains)
 }
 
 // readDomains returns the end of MariaDB's log.
@@ -103,6 +109,44 @@ func (p *position) passed() *gtid.Set {
 		set.AddInterval(domainSID(l.Domain), connect.DomainTag, gtid.Interval{First: 1, Last: int64(l.GNO)})
 	}
 	return set
+}
+
+// existsMaria returns an error if x is no place of the log of MariaDB.
+func (s *Source) existsMaria(ctx context.Context, db *sql.DB, x *position) error {
+	have, err := logged(ctx, db)
+	if err != nil {
+		return s.settings.explain("ask for the transactions of", err)
+	}
+	for _, at := range x.domains.All() {
+		if !slices.ContainsFunc(have, func(h gtid.Last) bool { return h.Domain == at.Domain && h.Server == at.Server && h.GNO >= at.GNO }) {
+			return connect.Permanent(fmt.Errorf("the server does not have the transaction %d-%d-%d", at.Domain, at.Server, at.GNO))
+		}
+	}
+	end, err := readDomains(ctx, db)
+	if err != nil || end.Within(x.domains) {
+		return err
+	}
+	// One that another server made, or that the log has passed over, the server
+	// tells when it is asked for what follows.
+	d, _, err := s.settings.openDump(ctx, x)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	defer context.AfterFunc(ctx, func() { d.end(ctx.Err()) })()
+	for {
+		event, err := d.next()
+		if err != nil {
+			if why := s.settings.lost(err, x); !errors.Is(why, connect.ErrPositionLost) {
+				return why
+			}
+			_, words := code(err)
+			return connect.Permanent(fmt.Errorf("the server's log has no place %s: it says %q", x.domains, words))
+		}
+		if h, err := binlog.ParseHeader(event); err != nil || h.Type == binlog.MariaGTIDEvent {
+			return err
+		}
+	}
 }
 
 // catchingUpMaria returns why the server may yet get transactions that it lacks,

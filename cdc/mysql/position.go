@@ -25,6 +25,14 @@ const (
 // gtids reports whether the server finds the position by GTIDs.
 func (m mode) gtids() bool { return m != byFile }
 
+// example is a place of that mode in the server's syntax.
+func (m mode) example() string {
+	if m == byDomain {
+		return "0-1-100"
+	}
+	return "uuid:1-100"
+}
+
 // position is what a Position holds.
 type position struct {
 	mode   mode
@@ -123,6 +131,16 @@ func (p *position) done() string {
 	return p.gtids.String()
 }
 
+// parseDone sets the GTIDs of p to those of a text as done returns it.
+func (p *position) parseDone(text string) (err error) {
+	if p.mode == byDomain {
+		p.domains, err = gtid.ParseDomains(text)
+	} else {
+		p.gtids, err = gtid.Parse(text)
+	}
+	return err
+}
+
 // covers reports whether p is at or beyond head.
 func (p *position) covers(head *position) bool {
 	if p.mode != head.mode {
@@ -182,8 +200,8 @@ func Fields(cfg connect.Config, pos offsets.Position) (in, at map[string]any) {
 		return in, nil
 	}
 	at = map[string]any{"file": p.file, "pos": p.pos, "server_uuid": gtid.FormatUUID(p.server)}
-	if p.mode == byGTID {
-		at["gtids"] = p.gtids.String()
+	if p.mode.gtids() {
+		at["gtids"] = p.done()
 	}
 	return in, at
 }

@@ -65,10 +65,13 @@ var storyTape = []string{
 	"c e (12) end",
 }
 
-var storyModes = []struct {
+// storyMode is a server to be read.
+type storyMode struct {
 	name string
 	opts []mysqltest.Option
-}{
+}
+
+var storyModes = []storyMode{
 	{"gtid minimal", nil},
 	{"gtid full", []mysqltest.Option{mysqltest.Flags("--binlog-row-metadata=FULL")}},
 	{"file minimal", []mysqltest.Option{mysqltest.NoGTID()}},

@@ -52,7 +52,7 @@ func (s *Source) Seek(ctx context.Context, from offsets.Position, state []offset
 		pos, err := s.backward(ctx, &p, from, state, x)
 		return pos, nil, err
 	}
-	return nil, nil, connect.Permanent(fmt.Errorf("the GTIDs %s are neither all before those that the source is at, %s, nor all of them and more; add or take away so that one set has the other", x.gtids, p.gtids))
+	return nil, nil, connect.Permanent(fmt.Errorf("the GTIDs %s are neither all before those that the source is at, %s, nor all of them and more; add or take away so that one has the other", x.done(), p.done()))
 }
 
 // placeOf reads a place by the names of Fields, for a source that is at p.
@@ -70,15 +70,12 @@ func placeOf(p *position, to map[string]any) (position, error) {
 		return bad("the source reads server %s, and a place of server %v means nothing there", gtid.FormatUUID(p.server), id)
 	}
 	switch p.mode {
-	case byDomain:
-		return bad("the place of a source that reads MariaDB cannot be chosen; with null it begins anew, and single tables are read again by a signal (towline snapshot start)")
-	case byGTID:
+	case byDomain, byGTID:
 		text, ok := to["gtids"].(string)
 		if !ok {
-			return bad(`the source counts by GTIDs, so a place of it is {"gtids": "uuid:1-100"}`)
+			return bad(`the source counts by GTIDs, so a place of it is {"gtids": "%s"}`, p.mode.example())
 		}
-		var err error
-		if x.gtids, err = gtid.Parse(text); err != nil {
+		if err := x.parseDone(text); err != nil {
 			return bad("gtids: %v", err)
 		}
 		return x, nil
@@ -122,7 +119,10 @@ func (s *Source) exists(ctx context.Context, x *position) error {
 		return err
 	}
 	defer db.Close()
-	if x.mode == byGTID {
+	switch x.mode {
+	case byDomain:
+		return s.existsMaria(ctx, db, x)
+	case byGTID:
 		executed, err := readSet(ctx, db, "gtid_executed")
 		if err != nil {
 			return s.settings.explain("ask for the transactions of", err)

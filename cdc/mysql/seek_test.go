@@ -3,6 +3,7 @@ package mysql
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,27 +27,32 @@ DROP TABLE a;
 CREATE TABLE b (id INT PRIMARY KEY);
 INSERT INTO b VALUES (7)`
 
+// parsed returns a place as it comes over REST.
+func parsed(t *testing.T, text string) (place map[string]any) {
+	t.Helper()
+	dec := json.NewDecoder(strings.NewReader(text))
+	dec.UseNumber()
+	if err := dec.Decode(&place); err != nil {
+		t.Fatal(text, err)
+	}
+	return place
+}
+
 // place is where a stop is, by the names that users know.
 func (r *rig) place(t *testing.T, pos offsets.Position) map[string]any {
 	t.Helper()
 	_, at := Fields(r.config(), pos)
-	text, err := json.Marshal(at) // as it comes over REST
+	text, err := json.Marshal(at)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var out map[string]any
-	dec := json.NewDecoder(strings.NewReader(string(text)))
-	dec.UseNumber()
-	if err := dec.Decode(&out); err != nil {
-		t.Fatal(err)
-	}
-	return out
+	return parsed(t, string(text))
 }
 
 // From each place a source goes to others, or refuses to. Where it went it reads
 // what one reads that has come there by itself, with changes that count on.
 func TestSeek(t *testing.T) {
-	for _, m := range storyModes {
+	for _, m := range append(slices.Clone(storyModes), storyMode{"mariadb", []mysqltest.Option{mysqltest.MariaDB()}}) {
 		t.Run(m.name, func(t *testing.T) {
 			r := newRig(t, mysqltest.Start(t, m.opts...))
 			s := r.open(t, nil, nil)
@@ -163,17 +169,58 @@ func TestSeekRefused(t *testing.T) {
 			events := r.srv.Query(t, fmt.Sprintf("SHOW BINLOG EVENTS IN '%s' FROM %d LIMIT 2", cmpOr(p.file, "binlog.000001"), max(p.pos, 4)))
 			for place, want := range m.bad {
 				place = strings.NewReplacer("$gap", strings.Replace(fmt.Sprint(r.place(t, at.pos)["gtids"]), ":1-", ":2-", 1), "$f", p.file, "$in", fmt.Sprint(events[1][1]), "$wrong", fmt.Sprint(p.pos+1), "$", fmt.Sprint(r.srv.Query(t, "SELECT @@server_uuid")[0][0])).Replace(place)
-				var to map[string]any
-				dec := json.NewDecoder(strings.NewReader(place))
-				dec.UseNumber()
-				if err := dec.Decode(&to); err != nil {
-					t.Fatal(place, err)
-				}
-				if _, _, err := r.source(t).Seek(t.Context(), before.pos, before.state, to); err == nil || !connect.IsPermanent(err) || !strings.Contains(err.Error(), want) {
+				if _, _, err := r.source(t).Seek(t.Context(), before.pos, before.state, parsed(t, place)); err == nil || !connect.IsPermanent(err) || !strings.Contains(err.Error(), want) {
 					t.Errorf("%s: %v, want %q", place, err, want)
 				}
 			}
 		})
+	}
+}
+
+// A place that MariaDB's log does not have is refused, whichever way it lies.
+func TestSeekRefusedByMariaDB(t *testing.T) {
+	r := newRig(t, mysqltest.Start(t, mysqltest.MariaDB(), mysqltest.ServerID(1)))
+	r.exec(t, "CREATE TABLE a (id INT PRIMARY KEY); SET gtid_seq_no = 1000; INSERT INTO a VALUES (1)")
+	s := r.open(t, nil, nil)
+	tp := newTape(nil)
+	r.exec(t, "INSERT INTO a VALUES (2)")
+	until(t, s, tp)
+	at := tp.stops[len(tp.stops)-1]
+	s.Close()
+	r.exec(t, "INSERT INTO a VALUES (3); SET server_id = 2, gtid_seq_no = 2000; INSERT INTO a VALUES (4); SET server_id = 1; INSERT INTO a VALUES (5); SET gtid_domain_id = 7; INSERT INTO a VALUES (6)")
+	for gtids, want := range map[string]string{
+		"x":              "gtids:",
+		"0-1-5000":       "does not have the transaction 0-1-5000",
+		"0-9-1001":       "does not have the transaction 0-9-1001",
+		"5-1-1":          "does not have the transaction 5-1-1",
+		"0-1-500":        "no place 0-1-500", // a hole, before where it is
+		"0-1-1500":       "no place 0-1-1500",
+		"0-2-1002":       "no place 0-2-1002", // the other server's
+		"0-1-1000,7-1-1": "neither all before",
+	} {
+		if _, _, err := r.source(t).Seek(t.Context(), at.pos, at.state, map[string]any{"gtids": gtids}); err == nil || !connect.IsPermanent(err) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", gtids, err, want)
+		}
+	}
+	if _, _, err := r.source(t).Seek(t.Context(), at.pos, at.state, map[string]any{"file": "a", "pos": 4}); err == nil || !strings.Contains(err.Error(), `{"gtids": "0-1-100"}`) {
+		t.Error(err)
+	}
+	for gtids, want := range map[string][]string{
+		"0-1-1000":       {"c a (2) end", "c a (3) end", "c a (4) end", "c a (5) end", "c a (6) end"},
+		"0-2-2000":       {"c a (5) end", "c a (6) end"},
+		"0-1-2001":       {"c a (6) end"},
+		"0-1-2001,7-1-1": nil,
+	} {
+		pos, changes, err := r.source(t).Seek(t.Context(), at.pos, at.state, map[string]any{"gtids": gtids})
+		if err != nil {
+			t.Fatal(gtids, err)
+		}
+		moved := newTape(at.state)
+		for _, e := range changes {
+			moved.state[e.Key] = e.Pos
+		}
+		until(t, r.open(t, pos, moved.entries()), moved)
+		diff(t, moved.texts(), want)
 	}
 }
 
