@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -48,7 +49,8 @@ type sinkTask struct {
 	works  []chan laneWork
 	// starts holds where each lane begins in each partition, as Open told.
 	starts []map[partition]offsets.Mark
-	keeps  bool // the target keeps State itself
+	keeps  bool                       // the target keeps State itself
+	saved  map[partition]offsets.Mark // what is saved of it here, as of when the task was opened
 	// next is where reading goes on; owned by the reading goroutine while it
 	// runs.
 	next map[partition]offsets.Mark
@@ -211,16 +213,17 @@ func (t *sinkTask) loadMarks(ctx context.Context) error {
 			return fmt.Errorf("save position: %w", err)
 		}
 	}
-	if t.keeps {
-		return nil
-	}
 	saved = slices.DeleteFunc(saved, func(e offsets.Entry) bool { return e.Key == t.prefix+openedKey })
 	for i := range saved {
 		saved[i].Key = saved[i].Key[len(t.prefix):]
 	}
+	t.saved = map[partition]offsets.Mark{}
+	if err := addMarks(t.saved, saved); err != nil {
+		return err
+	}
 	for i := range t.starts {
-		if err := addMarks(t.starts[i], saved); err != nil {
-			return err
+		if !t.keeps {
+			maps.Copy(t.starts[i], t.saved)
 		}
 	}
 	return nil
@@ -329,6 +332,7 @@ func (t *sinkTask) discover(ctx context.Context) ([]connect.Cursor, error) {
 		return nil, connect.Permanent(fmt.Errorf("transaction.mode=source needs one topic of one partition, but %d partitions match; "+
 			"let the source write all of its tables to one topic (topic.layout=single)", total))
 	}
+	var begun []partition
 	for topic, n := range all {
 		if !t.wanted[topic] {
 			continue
@@ -344,13 +348,36 @@ func (t *sinkTask) discover(ctx context.Context) ([]connect.Cursor, error) {
 			}
 			t.next[p] = t.start(p, first)
 			t.progress.begin(p, t.next[p])
+			begun = append(begun, p)
 		}
+	}
+	if err := t.amend(ctx, begun); err != nil {
+		return nil, err
 	}
 	cursors := make([]connect.Cursor, 0, len(t.next))
 	for p, m := range t.next {
 		cursors = append(cursors, connect.Cursor{Topic: p.topic, Partition: p.num, Offset: m.Offset})
 	}
 	return cursors, nil
+}
+
+// amend saves where partitions begin that the target knows better than what is
+// saved: a kill came between the two. Nobody else can tell how far they are while
+// nothing more comes to them.
+func (t *sinkTask) amend(ctx context.Context, begun []partition) error {
+	var entries []offsets.Entry
+	for _, p := range begun {
+		if m := t.next[p]; t.keeps && m != t.saved[p] {
+			entries = append(entries, offsets.Entry{Key: t.prefix + offsets.MarkKey(p.topic, p.num), Pos: m.Position()})
+		}
+	}
+	if len(entries) == 0 {
+		return nil
+	}
+	if err := t.log.Store().Save(ctx, entries...); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("save position: %w", err)
+	}
+	return nil
 }
 
 // readTopics reads the partitions of cursors until ctx ends or there are
