@@ -105,7 +105,13 @@ const (
 	// maxSublevels is how far compactions may fall behind before appends
 	// wait. Pebble's own stop is set out of reach, because a writer that
 	// waits there cannot be freed while the log is frozen.
-	maxSublevels = 24
+	maxSublevels = 36
+	// gatherSublevels is how many flushes are compacted together. Where there are
+	// many partitions each flush has keys of all, and so has what it is merged with
+	// below: the more go together, the less often that is written again. Range
+	// deletions free files below level 0 only, which bounds the files there.
+	gatherSublevels = 12
+	flushFiles      = 2 // one of messages, one of the small keys
 )
 
 // pebbleOptions returns the settings of the database, for a log: much is
@@ -118,11 +124,11 @@ func (l *Log) pebbleOptions() *pebble.Options {
 		CacheSize:                   cacheBytes,
 		MemTableSize:                l.opts.memTableBytes,
 		MemTableStopWritesThreshold: memTables,
-		L0CompactionThreshold:       6,
-		L0CompactionFileThreshold:   16, // range deletions free files below level 0 only
+		L0CompactionThreshold:       gatherSublevels,
+		L0CompactionFileThreshold:   gatherSublevels * flushFiles,
 		L0StopWritesThreshold:       1 << 20,
 		LBaseMaxBytes:               256 << 20,
-		FlushSplitBytes:             8 << 20,
+		FlushSplitBytes:             memTableBytes,
 		FlushDelayDeleteRange:       10 * time.Second, // space comes back soon
 		BytesPerSync:                1 << 20,
 		WALBytesPerSync:             1 << 20,
@@ -133,7 +139,7 @@ func (l *Log) pebbleOptions() *pebble.Options {
 	for i := range o.TargetFileSizes {
 		o.TargetFileSizes[i] = 32 << 20
 	}
-	o.TargetFileSizes[0] = 8 << 20
+	o.TargetFileSizes[0] = 16 << 20 // all of a memtable
 	for i := range o.Levels {
 		o.Levels[i].BlockSize = 32 << 10
 		o.Levels[i].Compression = func() *sstable.CompressionProfile { return compression }
