@@ -75,6 +75,15 @@ func (b *Batch) Add() *Record {
 	return &b.Records[n]
 }
 
+// Insert puts n zero records before record i.
+func (b *Batch) Insert(i, n int) {
+	end := len(b.Records)
+	b.Room(n)
+	b.Records = b.Records[:end+n]
+	copy(b.Records[i+n:], b.Records[i:end])
+	clear(b.Records[i : i+n])
+}
+
 // NewRow returns a row of n Null values in b's memory.
 func (b *Batch) NewRow(n int) schema.Row { return b.values.take(n, valueSlab, &valueStock) }
 

@@ -42,7 +42,8 @@ type Source interface {
 // that leaves the first of its records out, reports it (Env.Report), and drops
 // all records of the table (Env.Drop) until an OpTruncate, or an OpSchema with
 // Reread, says that the table can begin anew with no rows. A GivenUp after the
-// latter stops it again.
+// latter stops it again. In a topic of several partitions both are a Barrier, and
+// the table begins anew where the first partition comes to it.
 type Sink interface {
 	// Open connects and returns the State that the target itself keeps, nil
 	// if it keeps none. What it returns wins over what the worker saved. It is
@@ -66,6 +67,12 @@ type Sink interface {
 // as all else of it, when there was nothing to do for some seconds: what is
 // quickly made again may go.
 type Idler interface{ Idle() }
+
+// Mover is a Sink that must know when its State is set by an operator, to any
+// place. Move does what Write does with a batch that has nothing but that State.
+type Mover interface {
+	Move(ctx context.Context, b *Batch) error
+}
 
 // Transform changes a batch in place: edits values, drops records with
 // Batch.Keep, routes with Record.Reroute.

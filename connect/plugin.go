@@ -51,6 +51,9 @@ type Plugin struct {
 	// Schemas says that an OpSchema which was encoded is decoded as one.
 	// Converters only.
 	Schemas bool
+	// Barriers says that a sink knows what a Record with a Barrier is; without it
+	// a truncation in a topic of several partitions ends its tasks.
+	Barriers bool
 	// NeedsSchemas returns the options that ask a sink for what a converter without
 	// Schemas does not tell. nil: none does.
 	NeedsSchemas func(cfg Config) []Fault

@@ -101,6 +101,9 @@ func (e *encoder) add(dst *connect.Messages, records []connect.Record, i int) er
 		e.flushAll(dst, records)
 	}
 	o := &e.open[e.groups.of[i]]
+	if o.count > 0 && (isBarrier(&records[i]) || isBarrier(&records[o.prev])) {
+		e.flush(dst, records, o)
+	}
 	if e.now = o; o.count == 0 {
 		e.begin(o, i)
 	}
@@ -122,6 +125,15 @@ func (e *encoder) add(dst *connect.Messages, records []connect.Record, i int) er
 		e.places[i] = place{at, e.at}
 	}
 	return nil
+}
+
+// isBarrier reports whether r is a barrier, which has a message to itself: what is
+// before it in its partition, and what is behind, shows by the offset.
+func isBarrier(r *connect.Record) bool {
+	if r.Op.HasRow() || len(r.Headers) == 0 {
+		return false
+	}
+	return slices.ContainsFunc(r.Headers, func(h connect.Header) bool { return h.Key == connect.HeaderBarrier })
 }
 
 // begin begins a frame with record i.

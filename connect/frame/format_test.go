@@ -258,6 +258,32 @@ func TestPartitionsTogether(t *testing.T) {
 	}
 }
 
+// A barrier has a message to itself in each partition.
+func TestBarriersAreAlone(t *testing.T) {
+	var b connect.Batch
+	add := func(op connect.Op, p int32) *connect.Record {
+		r := b.Add()
+		r.Op, r.Partition, r.Topic, r.Table = op, p, "t", smallTable
+		return r
+	}
+	for p := range int32(2) {
+		for range 3 {
+			add(connect.OpSchema, p)
+		}
+		for range 2 {
+			add(connect.OpTruncate, p).SetBarrier(&b, 2)
+		}
+		add(connect.OpSchema, p)
+	}
+	var got [2]string
+	for _, m := range mustEncode(t, &b) {
+		got[m.Partition] += fmt.Sprint(m.Count)
+	}
+	if got != [2]string{"3111", "3111"} {
+		t.Errorf("messages have %s records", got)
+	}
+}
+
 // TestExtremes has the numbers at the ends of their ranges.
 func TestExtremes(t *testing.T) {
 	none, err := schema.New(&schema.Table{Database: "d", Name: "none"})

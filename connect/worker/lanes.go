@@ -87,6 +87,9 @@ func (t *sinkTask) dispatch(ctx context.Context, u *sinkUnit, order chan<- *sink
 	if err := t.transform(ctx, u, cut); err != nil {
 		return err
 	}
+	if err := t.checkBarriers(ctx, u); err != nil {
+		return err
+	}
 	u.refs.Store(1) // held until all lanes have their part
 	select {
 	case order <- u:

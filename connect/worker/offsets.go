@@ -133,7 +133,11 @@ func (s *supervisor) setMarks(ctx context.Context, entries []offsets.Entry) (err
 	if t.keeps {
 		for _, sink := range t.sinks {
 			b := &connect.Batch{State: slices.Clone(entries)}
-			if err := sink.Write(ctx, b); err != nil {
+			write := sink.Write
+			if m, ok := sink.(connect.Mover); ok {
+				write = m.Move
+			}
+			if err := write(ctx, b); err != nil {
 				return fmt.Errorf("write offsets into the target: %w", err)
 			}
 		}

@@ -39,6 +39,7 @@ type sinkTask struct {
 	wants     func(topic string) bool
 	shares    *shares      // which partitions of those topics are the task's
 	whole     bool         // transaction.mode=source
+	barriers  bool         // the sink knows of them
 	dead      *deadLetters // nil: errors are not tolerated
 	meter     *meter
 	progress  *progress

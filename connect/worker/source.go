@@ -11,7 +11,6 @@ import (
 	"github.com/towline/towline/connect"
 	"github.com/towline/towline/connect/deadletter"
 	"github.com/towline/towline/offsets"
-	"github.com/towline/towline/schema"
 )
 
 const (
@@ -291,68 +290,6 @@ func (t *sourceTask) isRepeat(r *connect.Record) bool {
 }
 
 func isChange(r *connect.Record) bool { return r.Op.HasRow() && r.Op != connect.OpRead }
-
-// route makes topics and gives each record its partition.
-func (t *sourceTask) route(ctx context.Context, b *connect.Batch) error {
-	var topic string
-	var n int32
-	var table *schema.Table
-	var spread connect.Spread
-	for i := range b.Records {
-		r := &b.Records[i]
-		if r.Topic != topic || n == 0 {
-			topic = r.Topic
-			var err error
-			if n, err = t.partitionsOf(ctx, topic); err != nil {
-				return err
-			}
-			if err = t.readBack(ctx, topic, n); err != nil {
-				return err
-			}
-		}
-		if n == 1 {
-			r.Partition = 0
-			continue
-		}
-		if r.Op == connect.OpTruncate {
-			return connect.Permanent(fmt.Errorf("table %s was emptied (TRUNCATE or DROP), which topic %s with its %d partitions cannot carry in order; "+
-				"give its rows a topic with one partition", r.Table, topic, n))
-		}
-		if r.Op == connect.OpSchema {
-			if err := scatter(b, r, n); err != nil {
-				return err
-			}
-		}
-		if r.Op == connect.OpSchema || r.Op == connect.OpMessage {
-			r.Partition = 0
-			continue
-		}
-		if r.Table != table {
-			table, spread = r.Table, connect.SpreadOf(r.Table)
-		}
-		var h uint64
-		h, t.buf = r.Hash(spread, t.buf)
-		r.Partition = int32(h % uint64(n))
-	}
-	return nil
-}
-
-// scatter marks a change of a table's shape that goes to one of several
-// partitions. Rows of both shapes are on both sides of it there, which no reader
-// can tell apart where a column has another name: it would be missing in one and
-// new in the other.
-func scatter(b *connect.Batch, r *connect.Record, partitions int32) error {
-	r.SetScattered(b)
-	c, err := r.SchemaChange()
-	if c == nil || err != nil {
-		return err
-	}
-	if was, now, ok := c.Renamed(); ok {
-		return connect.Permanent(fmt.Errorf("table %s had column %s renamed to %s, which topic %s with its %d partitions cannot carry in order; "+
-			"give its rows a topic with one partition", r.Table, was, now, r.Topic, partitions))
-	}
-	return nil
-}
 
 func (t *sourceTask) partitionsOf(ctx context.Context, topic string) (int32, error) {
 	if n, ok := t.topics[topic]; ok {

@@ -19,11 +19,13 @@ func TestWhereASinkMayStopATable(t *testing.T) {
 		name       string
 		partitions int
 		sink       map[string]string
+		barriers   bool
 		why        string
 	}{
 		{name: "a table for itself"},
 		{name: "dead letters", sink: map[string]string{"errors.tolerance": "all", "errors.deadletterqueue.topic.name": "dead"}},
 		{name: "several partitions", partitions: 3, why: "3 partitions"},
+		{name: "several partitions, of which the sink knows", partitions: 3, barriers: true},
 		{name: "whole transactions", sink: map[string]string{"transaction.mode": "source"}, why: "transaction.mode=source"},
 		{name: "json", sink: map[string]string{"value.converter": "json"}, why: "value.converter=json"},
 	} {
@@ -33,6 +35,7 @@ func TestWhereASinkMayStopATable(t *testing.T) {
 			g.reg.Converters = append(g.reg.Converters, convert.Plugins()...)
 			var env connect.Env
 			sink := g.reg.Connectors[1].Sink
+			g.reg.Connectors[1].Barriers = c.barriers
 			g.reg.Connectors[1].Sink = func(cfg connect.Config, e connect.Env) (connect.Sink, error) {
 				env = e
 				return sink(cfg, e)

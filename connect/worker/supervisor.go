@@ -308,7 +308,8 @@ func (s *supervisor) build(log connect.Log) (connect.Task, error) {
 func (s *supervisor) sinkTask(log connect.Log, ch *chain, conv connect.Converter, dead *deadLetters) (*sinkTask, error) {
 	t := &sinkTask{letters: make(chan *letter), gone: make(chan struct{}), deadTopic: s.cfg.String("errors.deadletterqueue.topic.name"),
 		id: s.id, chain: ch, converter: conv, log: s.worker.tracked(log, s.id.connector), dead: dead, wants: s.wanter(),
-		shares: s.shares, meter: s.meter, progress: s.prog, logger: s.logger, lanes: int(s.cfg.Int("lanes")), whole: wholeTransactions(s.conn)}
+		shares: s.shares, meter: s.meter, progress: s.prog, logger: s.logger, lanes: int(s.cfg.Int("lanes")), whole: wholeTransactions(s.conn),
+		barriers: s.conn.Plugin.Barriers}
 	if t.lanes == 0 {
 		t.lanes = max(1, s.conn.Plugin.Lanes)
 	}
@@ -371,6 +372,9 @@ func (s *supervisor) mayStop(ctx context.Context, topic string) (why string, err
 		return "with transaction.mode=source transactions are written whole or not at all", nil
 	case !s.conn.Converter.Plugin.Schemas:
 		return fmt.Sprintf("messages of value.converter=%s do not tell when a table begins anew", s.conn.Converter.Plugin.Name), nil
+	}
+	if s.conn.Plugin.Barriers {
+		return "", nil
 	}
 	topics, err := s.worker.Log().Topics(ctx)
 	if err != nil {

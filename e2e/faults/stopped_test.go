@@ -32,13 +32,20 @@ func (r *rig) stoppedBy(connector, table string) string {
 // source has it, too.
 func TestKilledWhileTheTargetRefusesATable(t *testing.T) {
 	r := newRig(t, options{rows: 2000, noLedger: true, load: workload.Options{Writers: 3, Types: true, Pause: 2 * time.Millisecond}})
+	r.refused(r.writing)
+}
+
+// refused has the target refuse a table for a while, beside what begin begins.
+func (r *rig) refused(begin func() (stop func())) {
+	t := r.t
+	t.Helper()
 	r.source.Exec(t, "CREATE TABLE work.extra (id INT PRIMARY KEY, v INT NOT NULL); INSERT INTO work.extra VALUES (1, 1), (2, 2), (3, 3)")
 	r.target.Exec(t, "CREATE DATABASE IF NOT EXISTS work; CREATE TABLE work.extra (id INT PRIMARY KEY, v INT NOT NULL, CONSTRAINT small CHECK (v < 100))")
 	r.start()
 	if err := r.proc.Wait(t.Context(), 2*time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	stop := r.writing()
+	stop := begin()
 	for i := range kills(t, 6) {
 		r.source.Exec(t, "REPLACE INTO work.extra VALUES (?, ?), (2, 100)", 10+i, i)
 		time.Sleep(rand.N(500 * time.Millisecond))

@@ -21,10 +21,11 @@ import (
 // Plugin returns the sink.
 func Plugin() connect.Plugin {
 	return connect.Plugin{
-		Name:  "discard",
-		Doc:   "Counts records and drops them; to measure a source and the topics without a target.",
-		Sink:  func(connect.Config, connect.Env) (connect.Sink, error) { return sink{}, nil },
-		Lanes: 1,
+		Barriers: true,
+		Name:     "discard",
+		Doc:      "Counts records and drops them; to measure a source and the topics without a target.",
+		Sink:     func(connect.Config, connect.Env) (connect.Sink, error) { return sink{}, nil },
+		Lanes:    1,
 	}
 }
 

@@ -48,7 +48,9 @@
 //
 // # Order
 //
-// Changes of a key are applied in their order, tables one after the other. A
+// Changes of a key are applied in their order, tables one after the other. What
+// concerns all rows of a table in several partitions happens where the first of
+// them comes to it (barrier.go). A
 // transaction that the source made is seen whole where the worker gives it
 // whole: a batch without State leaves the target's transaction open until the
 // one with State, and its statements are sent as they fill up.

@@ -34,6 +34,7 @@ func Plugin() connect.Plugin {
 		Lanes:    4,
 		Check:    check,
 		Validate: validate,
+		Barriers: true,
 
 		NeedsSchemas: needsSchemas,
 	}

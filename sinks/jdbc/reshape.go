@@ -211,7 +211,7 @@ func (c *catalogue) alter(ctx context.Context, conn *sql.Conn, n name, a *altera
 	if isData(err) && r.Flags&(connect.Reread|connect.Unsettled) != 0 {
 		err = run(mode, stmt)
 	}
-	if isData(err) && r.Flags&connect.Reread != 0 {
+	if isData(err) && r.Flags&connect.Reread != 0 && !r.Scattered() { // else rows that are read anew may be there already
 		err = run("TRUNCATE TABLE "+n.quoted(), stmt)
 	}
 	if isCode(err, errDuplicate) && r.Flags&connect.Unsettled != 0 && len(a.uniques) > 0 {

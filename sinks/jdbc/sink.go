@@ -40,6 +40,7 @@ type Sink struct {
 	asEvents  int // rows that went as events, for tests
 	lists     lists
 	stops     stops
+	barriers  barriers
 	// feeders are the tables of the source that rows of a target came from.
 	feeders map[string][]string
 
@@ -210,6 +211,8 @@ type work struct {
 	renewed bool
 	// left counts records of stopped tables, since done.
 	left int
+	// behind counts records from before a barrier, since done.
+	behind int
 	// begun is up to which record a table began anew: it does so once, also
 	// where it is stopped again behind that.
 	begun map[string]int
@@ -241,6 +244,7 @@ func (s *Sink) Write(ctx context.Context, b *connect.Batch) error {
 // outcome returns the records that failed.
 func (s *Sink) outcome() error {
 	s.stops.left += s.batch.left
+	s.stops.behind += s.batch.behind
 	if len(s.batch.failed) == 0 {
 		return nil
 	}
@@ -271,7 +275,7 @@ func (s *Sink) recover(ctx context.Context, err error, attempt int) error {
 	}
 	done := s.batch.done // what failed before it was committed stays failed
 	s.batch.failed = slices.DeleteFunc(s.batch.failed, func(f connect.RecordError) bool { return f.Index >= done })
-	s.batch.left = 0
+	s.batch.left, s.batch.behind = 0, 0
 	if moved {
 		if s.tx.inherited {
 			return cause

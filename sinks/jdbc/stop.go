@@ -58,6 +58,8 @@ type stops struct {
 	// left counts records that were left out in earlier Writes of the
 	// transaction.
 	left int
+	// behind counts likewise those of tables that were emptied since.
+	behind int
 }
 
 // errTable is an error that one table alone is the cause of.
@@ -74,7 +76,8 @@ func (e errTable) Unwrap() error { return e.err }
 // about says that an error is about the table of r, where it is.
 func (s *Sink) about(r *connect.Record, err error) error {
 	var already errTable
-	if err == nil || r.Table == nil || errors.As(err, &already) || errors.Is(err, connect.ErrFenced) {
+	var before errAhead
+	if err == nil || r.Table == nil || errors.As(err, &already) || errors.As(err, &before) || errors.Is(err, connect.ErrFenced) {
 		return err
 	}
 	if serverError(err) == nil && !connect.IsPermanent(err) && !isData(err) || isConflict(err) || isTrouble(err) {
@@ -170,6 +173,9 @@ func (s *Sink) loadStops(ctx context.Context) (err error) {
 	if s.ledger.stops, err = s.ledger.readStops(ctx, s.main.conn); err != nil {
 		return err
 	}
+	if err := s.loadBarriers(ctx); err != nil {
+		return err
+	}
 	rows, err := s.main.conn.QueryContext(ctx, "SELECT target_schema, target_table, source, state, reason FROM "+s.stops.table.quoted()+
 		" WHERE connector = "+literal(s.ledger.connector))
 	if isCode(err, errNoTable) {
@@ -202,16 +208,27 @@ func (s *Sink) loadStops(ctx context.Context) (err error) {
 // dropStops forgets what was stopped, where nothing of the connector is in the
 // target: all of it comes anew.
 func (s *Sink) dropStops(ctx context.Context) error {
-	if len(s.stops.list) == 0 {
+	var gone int64
+	for _, t := range []struct {
+		name
+		there bool
+	}{{s.stops.table, s.stops.there}, {s.barriers.table, s.barriers.there}} {
+		if !t.there {
+			continue
+		}
+		res, err := s.main.conn.ExecContext(ctx, "DELETE FROM "+t.quoted()+" WHERE connector = "+literal(s.ledger.connector)+
+			" AND NOT EXISTS (SELECT 1 FROM "+s.ledger.table+" WHERE connector = "+literal(s.ledger.connector)+" AND `partition` >= 0)")
+		if err != nil {
+			return err
+		}
+		n, err := res.RowsAffected()
+		if err != nil {
+			return err
+		}
+		gone += n
+	}
+	if gone == 0 {
 		return nil
-	}
-	res, err := s.main.conn.ExecContext(ctx, "DELETE FROM "+s.stops.table.quoted()+" WHERE connector = "+literal(s.ledger.connector)+
-		" AND NOT EXISTS (SELECT 1 FROM "+s.ledger.table+" WHERE connector = "+literal(s.ledger.connector)+" AND `partition` >= 0)")
-	if err != nil {
-		return err
-	}
-	if n, err := res.RowsAffected(); err != nil || n == 0 {
-		return err
 	}
 	return s.loadStops(ctx)
 }
@@ -262,13 +279,13 @@ func (s *Sink) takeStopped(ctx context.Context, i int, r *connect.Record, st *st
 	switch {
 	case again && i <= begun: // it was stopped again behind that
 	case r.Op == connect.OpTruncate && s.empties(r):
-		if err := s.truncate(ctx, i, r); err != nil {
-			return false, err
+		if err := s.about(r, s.truncate(ctx, i, r)); err != nil {
+			return s.cannotEmpty(err, st)
 		}
 		s.beginsAt(key, i, nil)
 		return true, nil
 	case r.Op != connect.OpSchema:
-	case r.Flags&connect.Reread != 0 && !st.anew:
+	case r.Flags&connect.Reread != 0 && !st.anew && !r.Scattered(): // which is a barrier, or not told in order
 		return s.beginAnew(ctx, i, r, st)
 	case r.Flags&connect.GivenUp != 0 && st.anew:
 		s.setStop(key, &stop{name: st.name, source: st.source, reason: "the copy that it had begun anew with was given up"})
@@ -288,19 +305,24 @@ func (s *Sink) takeStopped(ctx context.Context, i int, r *connect.Record, st *st
 	return true, nil
 }
 
+// cannotEmpty leaves a table stopped that was to begin anew, if err is what it
+// could not be emptied for.
+func (s *Sink) cannotEmpty(err error, st *stop) (done bool, _ error) {
+	var table errTable
+	if !errors.As(err, &table) || table.name != st.name {
+		return false, err
+	}
+	s.setStop(s.targetKey(st.name), &stop{name: st.name, source: st.source, reason: err.Error()})
+	s.batch.left++
+	return true, nil
+}
+
 // beginAnew empties a table that was stopped, of which all rows are to come. A
 // target that keeps what the source deletes, or each change, keeps it here too.
 func (s *Sink) beginAnew(ctx context.Context, i int, r *connect.Record, st *stop) (done bool, err error) {
 	key := s.targetKey(st.name)
 	if other := s.sharer(key, st, r); other != "" {
-		next := *st
-		next.reason = fmt.Sprintf("table %s is written from %s and from %s, so it cannot begin anew for one of them: stop the connector, empty the table, "+
-			"delete its row from %s, start the connector, and have all of them read anew (before that it was stopped because: %s)",
-			st.name, r.Table, other, s.stops.table, st.reason)
-		if !strings.Contains(st.reason, "cannot begin anew for one of them") {
-			s.setStop(key, &next)
-		}
-		s.batch.left++
+		s.staysStopped(st, r, other)
 		return true, nil
 	}
 	if err := s.commitAhead(ctx, i); err != nil {
@@ -308,11 +330,23 @@ func (s *Sink) beginAnew(ctx context.Context, i int, r *connect.Record, st *stop
 	}
 	if s.set.mode == modeUpsert && s.set.deletes {
 		if err := s.catalogue.truncate(ctx, st.name); err != nil {
-			return false, fmt.Errorf("truncate table %s: %w", st.name, err)
+			return s.cannotEmpty(s.about(r, fmt.Errorf("truncate table %s: %w", st.name, err)), st)
 		}
 	}
 	s.beginsAt(key, i, &stop{name: st.name, source: r.Table.String(), reason: st.reason, anew: true})
 	return false, nil
+}
+
+// staysStopped leaves a table stopped that another one of the source is written to.
+func (s *Sink) staysStopped(st *stop, r *connect.Record, other string) {
+	next := *st
+	next.reason = fmt.Sprintf("table %s is written from %s and from %s, so it cannot begin anew for one of them: stop the connector, empty the table, "+
+		"delete its row from %s, start the connector, and have all of them read anew (before that it was stopped because: %s)",
+		st.name, r.Table, other, s.stops.table, st.reason)
+	if !strings.Contains(st.reason, "cannot begin anew for one of them") {
+		s.setStop(s.targetKey(st.name), &next)
+	}
+	s.batch.left++
 }
 
 // beginsAt notes that a table begins anew with record i.
@@ -348,15 +382,16 @@ func (s *Sink) sharer(key string, st *stop, r *connect.Record) string {
 
 // appendStops appends the statements that keep what is new of stopped tables.
 func (s *Sink) appendStops() {
-	if s.ledger.raised = 0; len(s.stops.news) == 0 {
+	s.ledger.raised = 0
+	s.appendBarriers()
+	if len(s.stops.news)+len(s.barriers.passes) == 0 {
 		return
 	}
 	p := &s.packet
 	for key, st := range s.stops.news {
 		if st == nil {
 			n := s.stops.gone[key].name
-			p.add("DELETE FROM " + s.stops.table.quoted() + " WHERE connector = " + literal(s.ledger.connector) +
-				" AND target_schema = " + literal(n.db) + " AND target_table = " + literal(n.table))
+			p.add("DELETE FROM " + s.stops.table.quoted() + s.whereStop(n))
 			continue
 		}
 		p.add("INSERT INTO " + s.stops.table.quoted() + " (connector, target_schema, target_table, source, state, reason) VALUES (" +
@@ -364,7 +399,7 @@ func (s *Sink) appendStops() {
 				literal(string(st.state())), literal(cut(st.reason))}, ", ") +
 			") AS n ON DUPLICATE KEY UPDATE source = n.source, state = n.state, reason = n.reason, since = CURRENT_TIMESTAMP(6)")
 	}
-	p.add("UPDATE " + s.ledger.table + " SET ahead_count = ahead_count + 1 WHERE " + s.ledger.whereClaims())
+	p.add(s.raiseClaims())
 	s.ledger.raised = 1
 }
 
@@ -382,11 +417,12 @@ func (s *Sink) keptStops() {
 	if n := s.stops.left + s.batch.left; n > 0 && s.env.Drop != nil {
 		s.env.Drop("table is stopped", n) // invariant 5
 	}
-	s.stops.left, s.batch.left = 0, 0
-	if len(s.stops.news) == 0 {
-		return
+	if n := s.stops.behind + s.batch.behind; n > 0 && s.env.Drop != nil {
+		s.env.Drop("table was emptied since", n) // invariant 5
 	}
-	s.ledger.stops, s.ledger.raised = s.ledger.stops+1, 0
+	s.stops.left, s.batch.left, s.stops.behind, s.batch.behind = 0, 0, 0, 0
+	s.ledger.stops, s.ledger.raised = s.ledger.stops+s.ledger.raised, 0
+	s.keptBarriers()
 	for key, st := range s.stops.news {
 		if st != nil {
 			s.report(st, st.state())

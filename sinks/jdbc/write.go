@@ -143,14 +143,38 @@ func (s *Sink) pass(ctx context.Context) error {
 
 // take takes in one record.
 func (s *Sink) take(ctx context.Context, i int, r *connect.Record) error {
-	if len(s.stops.list) > 0 && r.Table != nil && r.Op != connect.OpMessage {
-		if st := s.stopOf(r); st != nil {
-			if done, err := s.takeStopped(ctx, i, r, st); done || err != nil {
-				return s.about(r, err)
-			}
-		}
+	if done, err := s.takeApart(ctx, i, r); done || err != nil {
+		return s.about(r, err)
 	}
 	return s.about(r, s.takeIn(ctx, i, r))
+}
+
+// takeApart takes in a record of a table of which not all is to be written, and
+// reports whether that was all there is to do for it.
+func (s *Sink) takeApart(ctx context.Context, i int, r *connect.Record) (done bool, err error) {
+	if r.Table == nil || r.Op == connect.OpMessage {
+		return false, nil
+	}
+	if !r.Op.HasRow() {
+		bar, err := r.Barrier()
+		if err != nil {
+			return true, connect.Permanent(err)
+		}
+		if key := barrierOf(r); bar != nil && key != nil {
+			return s.takeBarrier(ctx, i, r, *key, bar)
+		}
+	}
+	if len(s.barriers.list) > 0 {
+		if b := s.behind(r); b != nil {
+			return s.takeBehind(i, r, b), nil
+		}
+	}
+	if len(s.stops.list) > 0 {
+		if st := s.stopOf(r); st != nil {
+			return s.takeStopped(ctx, i, r, st)
+		}
+	}
+	return false, nil
 }
 
 func (s *Sink) takeIn(ctx context.Context, i int, r *connect.Record) error {
@@ -302,9 +326,24 @@ func (s *Sink) empties(r *connect.Record) bool {
 	return s.set.truncates
 }
 
+// errAhead is about what came before the record at hand, which is not the cause.
+type errAhead struct{ error }
+
+func (e errAhead) Unwrap() error { return e.error }
+
 // commitAhead ends the transaction before record end, between two States, and
 // begins another one.
 func (s *Sink) commitAhead(ctx context.Context, end int) error {
+	if err := s.endBefore(ctx, end); err != nil {
+		return errAhead{err}
+	}
+	s.batch.done = end
+	s.tx.inherited = false
+	return s.begin(ctx)
+}
+
+// endBefore commits what came before record end.
+func (s *Sink) endBefore(ctx context.Context, end int) error {
 	if err := s.flush(ctx); err != nil {
 		return err
 	}
@@ -315,12 +354,7 @@ func (s *Sink) commitAhead(ctx context.Context, end int) error {
 	if len(s.batch.failed) > 0 {
 		commit = func() error { return s.commitRows(ctx, end) }
 	}
-	if err := commit(); err != nil {
-		return err
-	}
-	s.batch.done = end
-	s.tx.inherited = false
-	return s.begin(ctx)
+	return commit()
 }
 
 // finish ends the Write.

@@ -1,0 +1,80 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+)
+
+// sweeping changes rows of a table and, now and then, empties it, drops it and
+// makes it anew, or puts another one in its place, until stop is called.
+func (r *rig) sweeping(rest time.Duration) (stop func()) {
+	r.t.Helper()
+	const swept = "CREATE TABLE work.swept (id INT PRIMARY KEY, n INT NOT NULL, t VARCHAR(200))"
+	r.source.Exec(r.t, swept)
+	ctx, cancel := context.WithCancel(r.t.Context())
+	done := make(chan error, 1)
+	do := func(stmts string) error {
+		for _, stmt := range strings.Split(stmts, "; ") {
+			if _, err := r.source.DB().ExecContext(r.t.Context(), stmt); err != nil {
+				return fmt.Errorf("%s: %w", stmt, err)
+			}
+		}
+		return nil
+	}
+	emptied := 0
+	go func() {
+		for n := 0; ctx.Err() == nil; n++ {
+			id := rand.IntN(400)
+			stmts := fmt.Sprintf("INSERT INTO work.swept VALUES (%d, %d, REPEAT('x', %d)), (%d, 0, NULL) ON DUPLICATE KEY UPDATE n = n + 1", id, n, id%200, id+1)
+			switch rand.IntN(60) {
+			case 0:
+				stmts = "TRUNCATE TABLE work.swept"
+			case 1:
+				stmts = "DROP TABLE work.swept; " + swept
+			case 2:
+				stmts = "RENAME TABLE work.swept TO work.aside; DROP TABLE work.aside; " + swept
+			case 3:
+				stmts = "CREATE TABLE work.aside LIKE work.swept; INSERT INTO work.aside SELECT id + 1, n, t FROM work.swept; RENAME TABLE work.swept TO work.other, work.aside TO work.swept; DROP TABLE work.other"
+			case 4, 5, 6, 7, 8, 9, 10, 11:
+				stmts = fmt.Sprintf("DELETE FROM work.swept WHERE id BETWEEN %d AND %d", id, id+20)
+			}
+			if !strings.HasPrefix(stmts, "INSERT") && !strings.HasPrefix(stmts, "DELETE") {
+				emptied++
+			}
+			if err := do(stmts); err != nil {
+				done <- err
+				return
+			}
+			time.Sleep(rest)
+		}
+		done <- nil
+	}()
+	return func() {
+		r.t.Helper()
+		cancel()
+		if err := <-done; err != nil {
+			r.t.Error(err)
+		}
+		r.t.Logf("emptied %d times", emptied)
+	}
+}
+
+// Tables whose rows are in several partitions, read by several tasks, are
+// truncated, dropped, made anew and exchanged, while another one that the target
+// does not take is stopped alone, and read anew alone when that is mended.
+func TestKilledWhileTablesInPartitionsAreEmptied(t *testing.T) {
+	r := newRig(t, options{rows: 500, load: light(), noLedger: true, source: map[string]string{"topic.creation.default.partitions": "4"},
+		sink: map[string]string{"tasks.max": "3", "lanes": "2"}})
+	r.refused(func() func() {
+		sweep, stop := r.sweeping(2*time.Millisecond), r.writing()
+		return func() {
+			r.t.Helper()
+			sweep()
+			stop()
+		}
+	})
+}

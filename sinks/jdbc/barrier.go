@@ -1,0 +1,359 @@
+package jdbc
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/towline/towline/connect"
+)
+
+// A truncation, or the begin of a table that was stopped, concerns rows of all
+// partitions, which are read one before the other, by several tasks perhaps. It
+// stands in each of them (connect.Barrier). Whoever gets to it first empties the
+// table; of the other partitions all that stands before the barrier is left out,
+// for it is of rows that are gone. So no partition waits for another one, and
+// what is there in the end is what there would be had all come to it at once.
+//
+// The table of barriers has the last barrier of each table and kind (partition
+// -1), and for each partition the last one that it has passed. That a barrier
+// begins is committed before the table is emptied, with the number that every
+// commit checks (see stop.go): from there on nothing from before it comes into
+// the table. That the table is empty is committed after it, and only then what
+// stands behind the barrier. Emptying a table commits by itself and may go on in
+// the server when its client is gone; so it is done under a lock by name, which
+// the server holds as long as that session lives, and whoever gets the lock next
+// looks again at what is to be done. A kill between two steps has the table
+// emptied once more, before anybody has written to it.
+const createBarriers = `CREATE TABLE IF NOT EXISTS %s (
+  connector varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  barrier char(48) CHARACTER SET ascii COLLATE ascii_bin NOT NULL COMMENT 'made of kind, topic and source',
+  ` + "`partition`" + ` int NOT NULL COMMENT 'that has passed it; -1: the barrier',
+  kind char(1) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  topic varchar(500) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  source varchar(200) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL COMMENT 'the table at the source',
+  id varchar(1000) CHARACTER SET ascii COLLATE ascii_bin NOT NULL COMMENT 'later ones are greater',
+  state varchar(10) CHARACTER SET ascii NOT NULL,
+  partitions int NOT NULL DEFAULT 0,
+  dropped tinyint NOT NULL DEFAULT 0,
+  ` + "`offset`" + ` bigint NOT NULL DEFAULT -1 COMMENT 'of the barrier in the partition',
+  PRIMARY KEY (connector, barrier, ` + "`partition`" + `)
+) ENGINE=InnoDB`
+
+// barriersSuffix follows the name of the table of offsets.
+const barriersSuffix = "_barriers"
+
+// Kinds of barriers. Those that have not emptied the table are there to be known
+// by the partitions that come to them later.
+const (
+	barrierEmpty  = "t" // TRUNCATE or DROP
+	barrierFailed = "f" // of that kind, which has not emptied a table since it is stopped
+	barrierReread = "r" // a stopped table begins anew
+	barrierSeen   = "s" // of that kind, which has not, since nothing was stopped
+)
+
+// States of a barrier.
+const (
+	stateEmptying = "emptying" // it has begun: nothing from before it is written any more
+	stateEmptied  = "emptied"
+	stateOver     = "over" // all partitions have passed it
+	statePassed   = "passed"
+	stateSeen     = "seen"
+)
+
+// barrierKey names the barriers of a kind of one table.
+type barrierKey struct{ kind, topic, source string }
+
+// barrier is one that not all partitions have passed.
+type barrier struct {
+	id         string
+	partitions int32
+	dropped    bool            // nothing from before it matters, shapes included
+	passed     map[int32]int64 // where it stood in the partitions that have
+}
+
+// pass is a partition that has passed a barrier, which is not committed yet.
+type pass struct {
+	key       barrierKey
+	id        string
+	partition int32
+	offset    int64
+	last      bool // of all
+}
+
+// barriers are those that a lane knows of.
+type barriers struct {
+	table name
+	there bool // the table of them is
+	list  map[barrierKey]*barrier
+	// of remembers which of them are of a record's table, until list changes.
+	of     map[routeKey][2]*barrier
+	passes []pass
+	seen   map[barrierKey]connect.Barrier // likewise not committed
+}
+
+func barrierOf(r *connect.Record) *barrierKey {
+	k := barrierKey{topic: r.Home(), source: r.Table.String()}
+	switch {
+	case r.Op == connect.OpTruncate:
+		k.kind = barrierEmpty
+	case r.Op == connect.OpSchema && r.Flags&connect.Reread != 0:
+		k.kind = barrierReread
+	default:
+		return nil
+	}
+	return &k
+}
+
+// as is k of another kind.
+func (k barrierKey) as(kind string) barrierKey {
+	k.kind = kind
+	return k
+}
+
+// takeBarrier takes in a record that is a barrier, and reports whether that was
+// all there is to do for it. A shape is made way for in the first partition only.
+func (s *Sink) takeBarrier(ctx context.Context, i int, r *connect.Record, key barrierKey, bar *connect.Barrier) (done bool, err error) {
+	n, err := s.set.format.name(r.Topic, r.Table, s.set.database)
+	if err != nil {
+		return true, connect.Permanent(fmt.Errorf("jdbc: %w", err))
+	}
+	if key.kind == barrierEmpty && !s.empties(r) {
+		return true, nil
+	}
+	if err := s.makeBarriers(ctx); err != nil {
+		return true, fmt.Errorf("create table %s: %w", s.barriers.table, err)
+	}
+	if key.kind == barrierEmpty {
+		return true, s.emptyAt(ctx, i, r, n, key, bar)
+	}
+	rest := r.Partition != 0
+	st := s.stopOf(r)
+	if open := s.barriers.list[key]; st == nil || st.anew || open != nil && open.id == bar.ID {
+		s.passBarrier(key, bar, r)
+		s.barriers.seen[key.as(barrierSeen)] = *bar
+		if st != nil && !st.anew { // it was stopped again behind this
+			s.batch.left++
+			return true, nil
+		}
+		return rest, nil
+	}
+	began, err := s.rereadAt(ctx, i, r, st, key, bar)
+	return rest || !began, err
+}
+
+// emptyAt has a table emptied, or dropped, unless that was done when another
+// partition came here.
+func (s *Sink) emptyAt(ctx context.Context, i int, r *connect.Record, n name, key barrierKey, bar *connect.Barrier) error {
+	st := s.stopOf(r)
+	if err := s.commitAhead(ctx, i); err != nil {
+		return err
+	}
+	e := emptying{key: key, other: key.as(barrierFailed), bar: bar, dropped: r.Flags&connect.Dropped != 0, stmt: "TRUNCATE TABLE " + n.quoted()}
+	if e.dropped && s.set.drops == dropTable {
+		e.stmt = "DROP TABLE IF EXISTS " + n.quoted()
+	}
+	if s.stops.there {
+		e.then = "DELETE FROM " + s.stops.table.quoted() + s.whereStop(n)
+	}
+	err := s.emptyOnce(ctx, &e)
+	if lerr := s.loadStops(ctx); lerr != nil {
+		return errors.Join(err, lerr)
+	}
+	if err = s.about(r, err); err != nil {
+		if st == nil || st.anew {
+			return err
+		}
+		if _, err := s.cannotEmpty(err, st); err != nil {
+			return err
+		}
+		s.barriers.seen[e.other] = *bar // it stays stopped, and nobody empties it for this
+	}
+	s.passBarrier(key, bar, r)
+	if e.dropped {
+		s.forget() // another table may come under its name
+	}
+	return nil
+}
+
+// rereadAt has a stopped table begin anew, unless another partition has passed
+// this place when it was not stopped yet. It reports whether the table takes
+// records again.
+func (s *Sink) rereadAt(ctx context.Context, i int, r *connect.Record, st *stop, key barrierKey, bar *connect.Barrier) (anew bool, err error) {
+	if other := s.sharer(s.targetKey(st.name), st, r); other != "" {
+		s.staysStopped(st, r, other)
+		s.barriers.seen[key.as(barrierSeen)] = *bar
+		return false, nil
+	}
+	if err := s.commitAhead(ctx, i); err != nil {
+		return false, err
+	}
+	e := emptying{key: key, other: key.as(barrierSeen), bar: bar, then: "UPDATE " + s.stops.table.quoted() + " SET state = " + literal(string(connect.TableCopying)) +
+		", since = CURRENT_TIMESTAMP(6)" + s.whereStop(st.name)}
+	if s.set.mode == modeUpsert && s.set.deletes {
+		e.stmt = "TRUNCATE TABLE " + st.name.quoted()
+	}
+	err = s.emptyOnce(ctx, &e)
+	if lerr := s.loadStops(ctx); lerr != nil {
+		return false, errors.Join(err, lerr)
+	}
+	if err != nil {
+		if _, err := s.cannotEmpty(s.about(r, err), st); err != nil {
+			return false, err
+		}
+		s.barriers.seen[e.other] = *bar
+		s.passBarrier(key, bar, r)
+		return false, nil
+	}
+	s.passBarrier(key, bar, r)
+	if st = s.stopOf(r); st != nil && !st.anew {
+		s.batch.left++
+		return false, nil
+	}
+	return true, nil
+}
+
+// emptying is a table that is emptied at a barrier.
+type emptying struct {
+	key, other barrierKey // other: not if that has come as far
+	bar        *connect.Barrier
+	dropped    bool
+	stmt       string // "": its rows stay
+	then       string // what is committed with that it is empty
+}
+
+// emptyOnce empties a table if that is still to be done for a barrier. Everything
+// is done in the session that has the lock.
+func (s *Sink) emptyOnce(ctx context.Context, e *emptying) error {
+	return s.catalogue.session(ctx, func(conn *sql.Conn) error {
+		unlock, err := lockByName(ctx, conn, s.barrierHash(e.key.as("lock")))
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		begun, over, err := s.lookAtBarrier(ctx, conn, e)
+		if err != nil || over {
+			return err
+		}
+		if !begun {
+			if err := s.inOne(ctx, conn, s.headRow(e.key, e.bar, stateEmptying, e.dropped), s.raiseClaims()); err != nil {
+				return err
+			}
+		}
+		if e.stmt != "" {
+			if _, err := conn.ExecContext(ctx, e.stmt); err != nil && !isCode(err, errNoTable, errNoDatabase) {
+				return fmt.Errorf("%s: %w", e.stmt, err)
+			}
+		}
+		return s.inOne(ctx, conn, s.headRow(e.key, e.bar, stateEmptied, e.dropped), e.then, s.raiseClaims())
+	})
+}
+
+// lookAtBarrier reports whether a barrier has begun, and whether nothing is to be
+// done for it any more.
+func (s *Sink) lookAtBarrier(ctx context.Context, conn *sql.Conn, e *emptying) (begun, over bool, err error) {
+	rows, err := conn.QueryContext(ctx, "SELECT kind, id, state FROM "+s.barriers.table.quoted()+" WHERE connector = "+literal(s.ledger.connector)+
+		" AND barrier IN ("+literal(s.barrierHash(e.key))+", "+literal(s.barrierHash(e.other))+") AND `partition` = -1")
+	if err != nil {
+		return false, false, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var kind, id, state string
+		if err := rows.Scan(&kind, &id, &state); err != nil {
+			return false, false, err
+		}
+		switch {
+		case id > e.bar.ID, id == e.bar.ID && state != stateEmptying:
+			over = true
+		case id == e.bar.ID:
+			begun = true
+		}
+	}
+	return begun, over, rows.Err()
+}
+
+// inOne executes statements in one transaction.
+func (s *Sink) inOne(ctx context.Context, conn *sql.Conn, stmts ...string) error {
+	tx, err := conn.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	for _, stmt := range stmts {
+		if stmt == "" {
+			continue
+		}
+		if _, err := tx.ExecContext(ctx, stmt); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
+}
+
+// passBarrier notes that the partition of r has passed a barrier.
+func (s *Sink) passBarrier(key barrierKey, bar *connect.Barrier, r *connect.Record) {
+	b := s.barriers.list[key]
+	if b == nil || b.id > bar.ID {
+		return
+	}
+	if _, ok := b.passed[r.Partition]; ok {
+		return
+	}
+	b.passed[r.Partition] = r.Offset
+	s.barriers.passes = append(s.barriers.passes, pass{key: key, id: b.id, partition: r.Partition, offset: r.Offset, last: len(b.passed) >= int(b.partitions)})
+}
+
+// behind returns the barrier that a record stands before while the table is
+// beyond it; nil: none. It may come after its partition has passed that: records
+// that failed beside others come again.
+func (s *Sink) behind(r *connect.Record) *barrier {
+	key := routeKey{r.Table, r.Home()}
+	pair, ok := s.barriers.of[key]
+	if !ok {
+		k := barrierKey{barrierEmpty, r.Home(), r.Table.String()}
+		pair = [2]*barrier{s.barriers.list[k], s.barriers.list[k.as(barrierReread)]}
+		if len(s.barriers.of) >= maxRoutes {
+			clear(s.barriers.of)
+		}
+		s.barriers.of[key] = pair
+	}
+	for _, b := range pair {
+		if b == nil {
+			continue
+		}
+		if at, ok := b.passed[r.Partition]; !ok || r.Offset < at {
+			return b
+		}
+	}
+	return nil
+}
+
+// takeBehind takes in a record that stands before a barrier which its table is
+// beyond. Only what it says of the table's shape is of use.
+func (s *Sink) takeBehind(i int, r *connect.Record, b *barrier) (done bool) {
+	switch {
+	case r.Flags&connect.Again != 0: // whoever sent it is to know
+		s.fail(i, errors.New("jdbc: the table was emptied since (by a TRUNCATE, a DROP or a new copy)"))
+	case r.Op == connect.OpSchema:
+		st := s.stopOf(r)
+		return b.dropped || st != nil && !st.anew
+	default:
+		s.batch.behind++
+	}
+	return true
+}
+
+// lockByName takes a lock that is the session's, and returns what gives it back:
+// a session that might still have it is not used again.
+func lockByName(ctx context.Context, conn *sql.Conn, name string) (unlock func(), err error) {
+	var got sql.NullInt64
+	if err := conn.QueryRowContext(ctx, "SELECT GET_LOCK(?, 60)", name).Scan(&got); err != nil {
+		return nil, fmt.Errorf("take the lock %s: %w", name, err)
+	}
+	if got.Int64 != 1 {
+		return nil, fmt.Errorf("the lock %s, under which a table is emptied, was not to be had for a minute", name)
+	}
+	return func() { _ = conn.Raw(func(any) error { return errBadConn }) }, nil
+}
