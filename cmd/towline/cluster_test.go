@@ -103,7 +103,8 @@ func TestWorkersShareConnectors(t *testing.T) {
 	for _, w := range m.workers {
 		w.up()
 	}
-	m.workers[0].must(201, "POST", "/connectors", source(srv, srv.User, srv.Password, m.db))
+	in := strings.Replace(source(srv, srv.User, srv.Password, m.db), `"topic.prefix"`, `"database.server.id": 7003, "topic.prefix"`, 1) // TestMoveToRocketMQ has one named so, too
+	m.workers[0].must(201, "POST", "/connectors", in)
 	m.workers[1].must(201, "POST", "/connectors", target(srv, srv.User, srv.Password, m.db+"_copy"))
 	m.arrived(m.workers[2])
 	m.sameEverywhere()
