@@ -18,9 +18,13 @@ type Shared interface {
 	// Update writes what decide returns, at the place of the view that it is
 	// given: when others come first, it is asked again. With an error or
 	// without entries nothing is written; then what decide saw may not be all
-	// that there is. decide is called with locks held and must not call back.
+	// that there is. decide is called with locks held, by any goroutine but not
+	// after Update has returned, and must not call back.
 	// When Update fails for another reason the write may still count, later.
 	Update(ctx context.Context, decide func(View) ([]Entry, error)) error
+	// UpdateFirst is Update, for what has little time: it comes before all
+	// updates of this process that wait, behind those alone that are on their way.
+	UpdateFirst(ctx context.Context, decide func(View) ([]Entry, error)) error
 	// Look shows what is known here; what others write comes soon.
 	Look(see func(View))
 	// Changed returns a channel that is closed when entries change after this

@@ -48,6 +48,8 @@
 //
 // # Concurrency
 //
+// Renewals come before all that waits to be written (offsets.Shared.UpdateFirst).
+//
 // Loops: renewals; ending all when the lease lapses; sharing out; telling
 // statuses; answering; following levels. Only the second never waits for the broker. Lock order: levelling, the
 // state's locks, then mu. Methods may be called from anywhere.

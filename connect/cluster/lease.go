@@ -210,7 +210,7 @@ func (h *Herder) beats(ctx context.Context) error {
 
 func (h *Herder) beat(ctx context.Context) error {
 	var asked time.Time
-	err := h.shared.Update(ctx, func(v offsets.View) ([]offsets.Entry, error) {
+	err := h.shared.UpdateFirst(ctx, func(v offsets.View) ([]offsets.Entry, error) {
 		asked = time.Now()
 		own, err := decodeMember(v.Get(memberKey + h.opts.WorkerID))
 		if err != nil {

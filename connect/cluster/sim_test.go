@@ -298,6 +298,11 @@ func (p *process) Update(ctx context.Context, decide func(offsets.View) ([]offse
 	}
 }
 
+// UpdateFirst implements offsets.Shared: here nothing waits.
+func (p *process) UpdateFirst(ctx context.Context, decide func(offsets.View) ([]offsets.Entry, error)) error {
+	return p.Update(ctx, decide)
+}
+
 func (p *process) place() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -65,6 +65,10 @@ func (l *sharedLog) Update(_ context.Context, decide func(offsets.View) ([]offse
 	return nil
 }
 
+func (l *sharedLog) UpdateFirst(ctx context.Context, decide func(offsets.View) ([]offsets.Entry, error)) error {
+	return l.Update(ctx, decide)
+}
+
 func (l *sharedLog) Look(see func(offsets.View)) {
 	l.mu.Lock()
 	v := stateView{l.place, l.entries}

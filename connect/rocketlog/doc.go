@@ -85,6 +85,15 @@
 // which it lands, or again; so who has a claim is a matter of places and not
 // of clocks. Others' writes are followed by a long poll.
 //
+// One request is in flight. What comes meanwhile, updates, saves of positions and
+// loads, goes out together in the next: each is decided on what those before it
+// are about to leave, as of its own place, and is a save of its own; so an error is
+// that of one alone, and who has decided on what then does not come about is asked
+// again. A request is limited in bytes (3 MiB) and updates (256). UpdateFirst, for
+// renewals of leases, comes first, also before an image of the state: it waits for
+// what is in flight and no other, which is one request but for an update or an
+// image that takes several.
+//
 // A Session is the log as seen by one who has a claim: what it saves counts only
 // if the claim holds at the place of the save, and what it appends never comes
 // behind messages of the same source by another, see session.
@@ -105,5 +114,7 @@
 // # Concurrency
 //
 // A Log, its Store and Close are safe for concurrent use; a Reader belongs to
-// one goroutine. Lock order: a queue, then mu of the Log or cluster.
+// one goroutine. A goroutine writes what waits for the state, as long as something
+// does: the one who asked may go. Lock order: a queue, an update, the Shared, then
+// mu of the Log or cluster.
 package rocketlog

@@ -135,7 +135,7 @@ func (s *state) keepImages(ctx context.Context) {
 	if s.copy.due(s) {
 		s.copy.write(s)
 	}
-	if !s.imageDue(s.images.since) {
+	if !s.q.known || !s.imageDue(s.images.since) {
 		return
 	}
 	s.images.since = 0 // also if it fails: not again with the next save

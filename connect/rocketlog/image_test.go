@@ -52,7 +52,7 @@ func TestImageForm(t *testing.T) {
 func fillState(t testing.TB, l *Log) map[string][]byte {
 	t.Helper()
 	model := map[string][]byte{}
-	for round := 0; l.state.images.newest == noImage; round++ {
+	for round := 0; newestImage(t, l) == noImage; round++ {
 		var list []offsets.Entry
 		for i := range 100 {
 			e := offsets.Entry{Key: fmt.Sprint("source/c/0/", i), Pos: fmt.Append(nil, round, i)}
@@ -65,6 +65,13 @@ func fillState(t testing.TB, l *Log) map[string][]byte {
 		check(t, l.Store().Save(t.Context(), list...))
 	}
 	return model
+}
+
+func newestImage(t testing.TB, l *Log) int64 {
+	t.Helper()
+	check(t, l.state.q.acquire(t.Context()))
+	defer l.state.q.release()
+	return l.state.images.newest
 }
 
 // TestOpenAtImage: who opens a state reads from the newest image on, also if it

@@ -164,7 +164,7 @@ func (l *Log) open(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	if l.state, err = openState(ctx, q, c); err != nil {
+	if l.state, err = openState(ctx, q, c, l.while); err != nil {
 		return err
 	}
 	return l.loadTopics(ctx)
@@ -333,6 +333,23 @@ func (l *Log) enter(ctx context.Context) (_ context.Context, done func(), err er
 		return nil, nil, err
 	}
 	return ctx, done, nil
+}
+
+// while calls f with a context that ends when the log does.
+func (l *Log) while(f func(ctx context.Context)) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case <-l.closing:
+			cancel(l.cause())
+		case <-ctx.Done():
+		}
+	}()
+	f(ctx)
+	cancel(nil)
+	<-done
 }
 
 // queueOf returns a partition's queue.

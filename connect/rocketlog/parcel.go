@@ -15,12 +15,20 @@ type parcel struct {
 	body  []byte
 	part  int
 	parts int
-	// sealed: it gets the queue's seal.
-	sealed bool
+	// seal is the number of the queue's seal that it gets; 0: none.
+	seal int
 }
 
 // size is about what a parcel takes in a batch.
 func (p *parcel) size() int { return len(p.props) + len(p.front) + len(p.body) + 96 }
+
+// sizeOf is about what parcels take in a batch.
+func sizeOf(list []parcel) (size int) {
+	for i := range list {
+		size += list[i].size()
+	}
+	return size
+}
 
 // maxProps is what a packer has room for between batches.
 const maxProps = 256 << 10

@@ -40,12 +40,15 @@ type queue struct {
 	// keys are the KEYS of batches as a whole, for topics with compaction.
 	keys string
 
-	// seal appends properties to those of a sealed parcel, as of the place that it
-	// is meant for; nil: there are none.
-	seal func(props []byte) []byte
+	// seal appends properties to those of a parcel that is to have a seal, as of the
+	// place that it is meant for; nil: there are none.
+	seal func(props []byte, number int) []byte
 
 	// fenced returns an error if what is being appended must not go; nil: it may.
 	fenced func() error
+
+	// post sends buf once, which is what request does but where a test loses it.
+	post func(ctx context.Context) (at int64, err error)
 
 	lock    chan struct{} // held over all below, and over requests: one batch is in flight
 	known   bool
@@ -62,7 +65,9 @@ type queue struct {
 }
 
 func newQueue(c *cluster, topic string, q remoting.Queue, writer string) *queue {
-	return &queue{c: c, topic: topic, q: q, writer: writer, lock: make(chan struct{}, 1)}
+	queue := &queue{c: c, topic: topic, q: q, writer: writer, lock: make(chan struct{}, 1)}
+	queue.post = queue.request
+	return queue
 }
 
 func (q *queue) acquire(ctx context.Context) error {
@@ -117,7 +122,7 @@ func (q *queue) send(ctx context.Context, list []parcel, landed func(i int, offs
 		}
 		rest := list[done:]
 		q.encode(rest)
-		at, err := q.request(ctx)
+		at, err := q.post(ctx)
 		switch {
 		case err == nil && at == q.place:
 			q.advance(rest, func(i int, offset int64) { landed(done+i, offset) })
@@ -177,8 +182,8 @@ func (q *queue) encode(list []parcel) {
 		q.buf = remoting.AppendMessage(q.buf, p.front, p.body, func(dst []byte) []byte {
 			dst = append(append(dst, propStamp...), 1)
 			dst = append(append(s.append(dst), 2), p.props...)
-			if p.sealed && q.seal != nil {
-				dst = q.seal(dst)
+			if p.seal > 0 && q.seal != nil {
+				dst = q.seal(dst, p.seal)
 			}
 			return dst
 		})

@@ -141,7 +141,7 @@ func (s *session) ready(ctx context.Context, queues []*queue) error {
 			return err
 		}
 	}
-	if err := s.state.check(ctx, s.holds); err != nil {
+	if err := s.state.check(ctx, s.claim.Holds); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -151,10 +151,6 @@ func (s *session) ready(ctx context.Context, queues []*queue) error {
 	}
 	return nil
 }
-
-// holds is Claim.Holds as of the place of the next write. The queue of the state
-// is acquired.
-func (s *session) holds() error { return s.sh.as(s.claim.Holds) }
 
 // Append implements connect.Log.
 func (s *session) Append(ctx context.Context, msgs []connect.Message, entries []offsets.Entry) error {
@@ -178,7 +174,7 @@ type sessionStore struct{ s *session }
 
 // Load implements offsets.Store.
 func (st sessionStore) Load(ctx context.Context, prefix string) ([]offsets.Entry, error) {
-	return store{st.s.Log}.loadIf(ctx, prefix, st.s.holds)
+	return store{st.s.Log}.loadIf(ctx, prefix, st.s.claim.Holds)
 }
 
 // Save implements offsets.Store.
@@ -189,7 +185,7 @@ func (st sessionStore) Save(ctx context.Context, entries ...offsets.Entry) error
 	}
 	defer done()
 	list := entriesOf(entries)
-	return st.s.state.update(ctx, func() ([]offsets.Entry, error) { return list, st.s.holds() })
+	return st.s.state.submit(ctx, &update{decide: func(v offsets.View) ([]offsets.Entry, error) { return list, st.s.claim.Holds(v) }})
 }
 
 // note counts a message of another that is in the way.

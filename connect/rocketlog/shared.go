@@ -2,7 +2,6 @@ package rocketlog
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -149,7 +148,7 @@ func (sh *shared) note(list []savedEntry) {
 func (sh *shared) Look(see func(offsets.View)) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	see(view{sh.place, sh.entries})
+	see(view{place: sh.place, entries: sh.entries})
 }
 
 // Changed implements offsets.Shared.
@@ -161,85 +160,59 @@ func (sh *shared) Changed() <-chan struct{} {
 
 // Update implements offsets.Shared.
 func (sh *shared) Update(ctx context.Context, decide func(offsets.View) ([]offsets.Entry, error)) error {
+	return sh.update(ctx, decide, false)
+}
+
+// UpdateFirst implements offsets.Shared.
+func (sh *shared) UpdateFirst(ctx context.Context, decide func(offsets.View) ([]offsets.Entry, error)) error {
+	return sh.update(ctx, decide, true)
+}
+
+func (sh *shared) update(ctx context.Context, decide func(offsets.View) ([]offsets.Entry, error), first bool) error {
 	ctx, done, err := sh.l.enter(ctx)
 	if err != nil {
 		return err
 	}
 	defer done()
-	return sh.l.state.update(ctx, func() ([]offsets.Entry, error) {
-		var list []offsets.Entry
-		err := sh.as(func(v offsets.View) (err error) {
-			list, err = decide(v)
-			return err
-		})
+	return sh.l.state.submit(ctx, &update{first: first, decide: func(v offsets.View) ([]offsets.Entry, error) {
+		list, err := decide(v)
 		out := make([]offsets.Entry, len(list))
 		for i, e := range list {
 			out[i] = offsets.Entry{Key: spaceShared + e.Key, Pos: e.Pos}
 		}
 		return out, err
-	})
-}
-
-// as shows what there is as of the place of the next write. The queue of the
-// state is acquired.
-func (sh *shared) as(see func(offsets.View) error) error {
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	sh.place = sh.l.state.q.place
-	return see(view{sh.place, sh.entries})
+	}})
 }
 
 // view is an offsets.View.
 type view struct {
 	place   int64
 	entries map[string]offsets.Position
+	over    map[string]offsets.Position // what is about to be written over them; nil: deleted
 }
 
-func (v view) Place() int64                    { return v.place }
-func (v view) Get(key string) offsets.Position { return v.entries[key] }
+func (v view) Place() int64 { return v.place }
+
+func (v view) Get(key string) offsets.Position {
+	if value, ok := v.over[key]; ok {
+		return value
+	}
+	return v.entries[key]
+}
 
 func (v view) Range(prefix string) (list []offsets.Entry) {
+	for key, value := range v.over {
+		if value != nil && strings.HasPrefix(key, prefix) {
+			list = append(list, offsets.Entry{Key: key, Pos: value})
+		}
+	}
 	for key, value := range v.entries {
-		if strings.HasPrefix(key, prefix) {
+		if _, ok := v.over[key]; !ok && strings.HasPrefix(key, prefix) {
 			list = append(list, offsets.Entry{Key: key, Pos: value})
 		}
 	}
 	slices.SortFunc(list, func(a, b offsets.Entry) int { return strings.Compare(a.Key, b.Key) })
 	return list
-}
-
-// update writes what decide returns, which is asked with all that comes before
-// the place of the write known.
-func (s *state) update(ctx context.Context, decide func() ([]offsets.Entry, error)) error {
-	if err := s.q.acquire(ctx); err != nil {
-		return err
-	}
-	defer s.q.release()
-	return s.decided(ctx, decide)
-}
-
-// decided is update with the queue acquired.
-func (s *state) decided(ctx context.Context, decide func() ([]offsets.Entry, error)) error {
-	for {
-		if !s.q.known {
-			if err := s.q.catchUp(ctx); err != nil {
-				return err
-			}
-		}
-		list, err := decide()
-		if list = lastOfEach(list); err != nil || len(list) == 0 {
-			return err
-		}
-		s.q.exclusive = true
-		_, err = s.writeOnce(ctx, list)
-		s.q.exclusive = false
-		if err == nil {
-			s.keepImages(ctx)
-		}
-		if !errors.Is(err, errMoved) {
-			return err
-		}
-	}
 }
 
 // noteTopic takes in a topic that the state has got. The queue of the state is

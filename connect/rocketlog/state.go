@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/towline/towline/connect"
@@ -40,7 +41,7 @@ type state struct {
 	open    map[string]*save // of which the last message has not come
 	dirty   map[string]int64 // where the newest message of a key is that does not count: compaction would keep it
 	shared  *shared          // nil: nobody has asked for it
-	writing *save            // what is being written; nil: nothing
+	writing *writing         // what is being written; nil: nothing
 	sum     checksum         // of entries
 	said    *checksum        // by the newest save that has been read; nil: by none
 	seen    run              // of messages that were read, the newest
@@ -50,6 +51,13 @@ type state struct {
 	copy    *localCopy // nil: there is none
 	asking  bool       // the fence asks whoever has all for an image
 	began   int64      // where reading began when the state was opened
+	mending bool       // it is time for repair
+
+	// What waits to be written; safe for concurrent use.
+	while   func(f func(ctx context.Context)) // calls f with a context that ends when the log does
+	most    int                               // updates in one request
+	waits   waiting
+	serving sync.WaitGroup
 }
 
 // entryAt is an entry and where it stands. A deletion has a nil value.
@@ -62,6 +70,13 @@ type entryAt struct {
 type save struct {
 	list []savedEntry
 	last string
+	id   string // of one that is written here
+	size int    // about its bytes
+}
+
+// landed reports whether all of a save that is written here is there.
+func (sv *save) landed() bool {
+	return !slices.ContainsFunc(sv.list, func(e savedEntry) bool { return e.at == notYet })
 }
 
 type savedEntry struct {
@@ -80,8 +95,8 @@ const maxEntry = maxBatch - 4096
 
 // openState opens the state in a queue: it makes sure that nobody's earlier
 // messages can come later, and reads all that there is.
-func openState(ctx context.Context, q *queue, c *localCopy) (*state, error) {
-	s := &state{q: q, copy: c}
+func openState(ctx context.Context, q *queue, c *localCopy, while func(func(context.Context))) (*state, error) {
+	s := &state{q: q, copy: c, while: while, most: groupMost}
 	q.visit, q.shared, q.keys = s.see, true, "towline"
 	if err := q.acquire(ctx); err != nil {
 		return nil, err
@@ -103,8 +118,9 @@ func openState(ctx context.Context, q *queue, c *localCopy) (*state, error) {
 	return s, s.fence(ctx) // says what there is, in case the newest save is one that was given up
 }
 
-// close writes the copy a last time.
+// close writes the copy a last time. Its log has ended.
 func (s *state) close(ctx context.Context) {
+	s.serving.Wait()
 	if s.copy == nil {
 		return
 	}
@@ -184,7 +200,11 @@ func (s *state) readFrom(ctx context.Context, im *image) error {
 // fence writes a message. Where it lands tells whether others have written,
 // which a broker's word on the end of the queue does not: it comes late.
 func (s *state) fence(ctx context.Context) error {
-	return s.write(ctx, []offsets.Entry{{Key: fenceKey, Pos: offsets.Position(s.q.writer)}})
+	return s.write(ctx, s.fenceEntries())
+}
+
+func (s *state) fenceEntries() []offsets.Entry {
+	return []offsets.Entry{{Key: fenceKey, Pos: offsets.Position(s.q.writer)}}
 }
 
 // openFence is fence before it is known that all has been read.
@@ -288,6 +308,14 @@ func (s *state) see(m *remoting.Message, st stamp) error {
 
 // commit makes a save count.
 func (s *state) commit(sv *save) {
+	s.apply(sv)
+	if s.shared != nil {
+		s.shared.note(sv.list)
+	}
+}
+
+// apply is commit without those who wait for changes being told.
+func (s *state) apply(sv *save) {
 	for _, e := range sv.list {
 		if was, ok := s.entries[e.key]; !ok || was.at <= e.at {
 			s.sum ^= sumOf(e.key, was.value, ok) ^ sumOf(e.key, e.value, true)
@@ -301,17 +329,12 @@ func (s *state) commit(sv *save) {
 			delete(s.dirty, e.key)
 		}
 	}
-	if s.shared != nil {
-		s.shared.note(sv.list)
-	}
+	delete(s.open, sv.id)
 }
 
-// write saves entries. The queue is acquired.
+// write saves entries while the state is being opened, whatever others write
+// meanwhile. The queue is acquired.
 func (s *state) write(ctx context.Context, list []offsets.Entry) error {
-	list = lastOfEach(list)
-	if len(list) == 0 {
-		return nil
-	}
 	for {
 		before := s.q.others
 		batches, err := s.writeOnce(ctx, list)
@@ -327,17 +350,37 @@ func (s *state) write(ctx context.Context, list []offsets.Entry) error {
 
 // writeOnce writes one save and returns how many batches it takes.
 func (s *state) writeOnce(ctx context.Context, list []offsets.Entry) (batches int, err error) {
+	sv, parcels, err := s.makeSave(list)
+	if err != nil {
+		return 0, err
+	}
+	parcels[len(parcels)-1].seal = 1
+	s.writing = &writing{saves: []*save{sv}}
+	defer func() { s.writing = nil }()
+	if err := s.q.append(ctx, parcels, func(i int, _ int64) { sv.list[i].at = s.q.place }); err != nil {
+		s.leaveOpen(sv)
+		return 0, err
+	}
+	s.commit(sv)
+	s.count(sv.size)
+	return 1 + sv.size/maxBatch, nil
+}
+
+// makeSave makes a save of entries, of which each key is there once, and its
+// messages.
+func (s *state) makeSave(list []offsets.Entry) (*save, []parcel, error) {
 	s.saves++
-	last := keysOf(list[len(list)-1].Key)
-	parcels, sv, size := make([]parcel, len(list)), &save{}, 0
+	last := list[len(list)-1].Key
+	parcels := make([]parcel, len(list))
+	sv := &save{id: s.q.writer + "." + strconv.FormatUint(s.saves, 10), last: last}
 	for i, e := range list {
 		if len(e.Key)+len(e.Pos) > maxEntry || len(e.Key) > maxMeta/2 {
-			return 0, fmt.Errorf("rocketlog: save %.100s: an entry of %d bytes is larger than %d", e.Key, len(e.Pos), maxEntry)
+			return nil, nil, fmt.Errorf("rocketlog: save %.100s: an entry of %d bytes is larger than %d", e.Key, len(e.Pos), maxEntry)
 		}
 		p := &parcels[i]
 		p.parts = 1
 		p.props = remoting.AppendProperty(p.props, propKeys, keysOf(e.Key))
-		p.props = remoting.AppendProperty(p.props, propGroup, fmt.Sprintf("%d.%d.%d.%s", s.saves, i, len(list), last))
+		p.props = remoting.AppendProperty(p.props, propGroup, fmt.Sprintf("%d.%d.%d.%s", s.saves, i, len(list), keysOf(last)))
 		if s.asking {
 			p.props = remoting.AppendProperty(p.props, propAsk, "1")
 		}
@@ -348,28 +391,20 @@ func (s *state) writeOnce(ctx context.Context, list []offsets.Entry) (batches in
 			saved.value = p.body[1:]
 		}
 		sv.list = append(sv.list, saved)
-		size += p.size()
 	}
-	s.writing = sv
-	defer func() { s.writing = nil }()
-	parcels[len(parcels)-1].sealed = true
-	id := s.q.writer + "." + strconv.FormatUint(s.saves, 10)
-	if err := s.q.append(ctx, parcels, func(i int, _ int64) { sv.list[i].at = s.q.place }); err != nil {
-		s.leaveOpen(id, sv)
-		return 0, err
-	}
-	s.commit(sv)
-	delete(s.open, id)
-	s.count(size)
-	return 1 + size/maxBatch, nil
+	sv.size = sizeOf(parcels)
+	return sv, parcels, nil
 }
 
 // leaveOpen takes note of what has landed of a save that failed in the middle:
 // the rest may come yet.
-func (s *state) leaveOpen(id string, sv *save) {
-	was := s.open[id]
+func (s *state) leaveOpen(sv *save) {
+	if sv == nil {
+		return
+	}
+	was := s.open[sv.id]
 	if was == nil {
-		was = &save{last: sv.list[len(sv.list)-1].key}
+		was = &save{last: sv.last}
 	}
 	var list []savedEntry
 	for _, e := range sv.list {
@@ -378,7 +413,7 @@ func (s *state) leaveOpen(id string, sv *save) {
 		}
 	}
 	if was.list = append(list, was.list...); len(was.list) > 0 {
-		s.open[id] = was
+		s.open[sv.id] = was
 	}
 }
 
@@ -407,50 +442,55 @@ func lastOfEach(list []offsets.Entry) []offsets.Entry {
 
 // save writes entries.
 func (s *state) save(ctx context.Context, list []offsets.Entry) error {
-	if err := s.q.acquire(ctx); err != nil {
-		return err
+	return s.submit(ctx, &update{decide: func(offsets.View) ([]offsets.Entry, error) { return list, nil }})
+}
+
+// mend repairs what is to be repaired, once somebody has loaded from the state.
+// The queue is acquired.
+func (s *state) mend(ctx context.Context) {
+	if !s.mending {
+		return
 	}
-	defer s.q.release()
-	return s.write(ctx, list)
+	s.mending = false
+	if err := s.repair(ctx); err != nil && ctx.Err() == nil {
+		s.q.c.logger.Warn("what does not count could not be written over in the state; it is tried again with the next load", "topic", s.q.topic, "error", err)
+	}
 }
 
 // check returns what allowed does as of now.
-func (s *state) check(ctx context.Context, allowed func() error) error {
-	if err := s.q.acquire(ctx); err != nil {
-		return err
-	}
-	defer s.q.release()
-	if err := s.fence(ctx); err != nil {
-		return err
-	}
-	return allowed()
+func (s *state) check(ctx context.Context, allowed func(offsets.View) error) error {
+	return s.submit(ctx, &update{fence: true, decide: func(v offsets.View) ([]offsets.Entry, error) { return nil, allowed(v) }})
 }
 
 // load returns the entries whose keys begin with a prefix, ordered, with all
 // that others have saved before, if that is allowed as of then; nil: it is.
-func (s *state) load(ctx context.Context, prefix string, allowed func() error) ([]offsets.Entry, error) {
-	if err := s.q.acquire(ctx); err != nil {
-		return nil, err
-	}
-	defer s.q.release()
-	if err := s.fence(ctx); err != nil {
-		return nil, err
-	}
-	if allowed != nil {
-		if err := allowed(); err != nil {
-			return nil, err
-		}
-	}
-	if err := s.repair(ctx); err != nil {
-		return nil, err
-	}
+func (s *state) load(ctx context.Context, prefix string, allowed func(offsets.View) error) ([]offsets.Entry, error) {
 	var out []offsets.Entry
+	err := s.submit(ctx, &update{fence: true,
+		decide: func(v offsets.View) ([]offsets.Entry, error) {
+			if allowed == nil {
+				return nil, nil
+			}
+			return nil, allowed(v)
+		},
+		landed: func() {
+			out, s.mending = s.under(prefix), true
+		}})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// under returns the entries whose keys begin with a prefix, ordered. The queue is
+// acquired.
+func (s *state) under(prefix string) (out []offsets.Entry) {
 	for _, key := range slices.Sorted(maps.Keys(s.entries)) {
 		if v := s.entries[key].value; v != nil && strings.HasPrefix(key, prefix) {
 			out = append(out, offsets.Entry{Key: key, Pos: append(offsets.Position{}, v...)})
 		}
 	}
-	return out, nil
+	return out
 }
 
 // Key spaces of the state.
@@ -468,7 +508,7 @@ func (s store) Load(ctx context.Context, prefix string) ([]offsets.Entry, error)
 }
 
 // loadIf is Load where that is allowed as of then.
-func (s store) loadIf(ctx context.Context, prefix string, allowed func() error) ([]offsets.Entry, error) {
+func (s store) loadIf(ctx context.Context, prefix string, allowed func(offsets.View) error) ([]offsets.Entry, error) {
 	ctx, done, err := s.l.enter(ctx)
 	if err != nil {
 		return nil, err

@@ -44,17 +44,36 @@ func sumOf(key string, value []byte, there bool) checksum {
 // notYet is the place of an entry whose message has not landed.
 const notYet = -1
 
-// seal appends the checksum of what the entries are once the save that is being
-// written counts.
-func (s *state) seal(props []byte) []byte {
-	sum := s.sum
-	for _, e := range s.writing.list {
-		was, ok := s.entries[e.key]
-		if e.at == notYet || !ok || was.at <= e.at { // else another's came behind it, before the end of the save
-			sum ^= sumOf(e.key, was.value, ok) ^ sumOf(e.key, e.value, true)
+// writing is what is being written: saves that count one after the other.
+type writing struct {
+	saves []*save
+
+	// As of the end of the first saves, of which there are so many:
+	sealed int
+	sum    checksum
+	over   map[string]entryAt // newest entries; nil: nothing has been sealed
+}
+
+// seal appends the checksum of what the entries are once a save counts that is
+// being written, and with it those before; they are numbered from 1 on.
+func (s *state) seal(props []byte, number int) []byte {
+	w := s.writing
+	if w.over == nil || number <= w.sealed { // it is encoded anew, and more may be known
+		w.sealed, w.sum, w.over = 0, s.sum, map[string]entryAt{}
+	}
+	for ; w.sealed < number; w.sealed++ {
+		for _, e := range w.saves[w.sealed].list {
+			was, ok := w.over[e.key]
+			if !ok {
+				was, ok = s.entries[e.key]
+			}
+			if e.at == notYet || !ok || was.at <= e.at { // else another's came behind it, before the end of the save
+				w.sum ^= sumOf(e.key, was.value, ok) ^ sumOf(e.key, e.value, true)
+				w.over[e.key] = e.entryAt
+			}
 		}
 	}
-	return s.sealImage(remoting.AppendProperty(props, propSum, strconv.FormatUint(uint64(sum), 36)))
+	return s.sealImage(remoting.AppendProperty(props, propSum, strconv.FormatUint(uint64(w.sum), 36)))
 }
 
 // hear takes note of what the last message of a save says of the entries.
