@@ -87,7 +87,11 @@ type Env struct {
 	// each time that the task is given to a worker. They are for targets that
 	// can refuse what is older; 0: nobody else can be running an older one.
 	Generation, Epoch int64
-	Logger            *slog.Logger
+	// Cluster is the id of the workers among which tasks move; "": this one is alone.
+	// A source that another server knows by a name has one for all of them, so that
+	// who is given the task has it, whatever the one before does.
+	Cluster string
+	Logger  *slog.Logger
 	// Report tells the state of one table, whenever it changes or moves on.
 	Report func(TableStatus)
 	// Gauge sets a number that metrics and status show. labels are pairs.

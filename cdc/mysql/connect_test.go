@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -153,11 +154,27 @@ func TestRival(t *testing.T) {
 	for {
 		b.Reset()
 		if err := first.Read(t.Context(), &b); err != nil {
-			if !strings.Contains(err.Error(), optServerID) {
+			if !strings.Contains(err.Error(), optServerID) || !errors.Is(err, connect.ErrFenced) { // which of them has it a cluster knows
 				t.Fatal(err)
 			}
 			return
 		}
+	}
+}
+
+// The workers of a cluster are one reader to the server, on whatever host: who is
+// given a task ends the connection of one that hangs.
+func TestReaderOfCluster(t *testing.T) {
+	id := func(cluster string) string {
+		d := dump{s: &settings{connector: "in", serverID: 7, cluster: cluster}}
+		return d.uuid()
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id("a") != id("a") || id("a") == id("b") || id("a") == id("") || id(host) == id("") {
+		t.Errorf("%s, %s, %s, %s", id("a"), id("b"), id(host), id(""))
 	}
 }
 

@@ -130,11 +130,15 @@ func (d *dump) session(pos *position) error {
 	return nil
 }
 
-// uuid names this reader. It stays the same over restarts on one host, so
-// that the server ends a connection of ours that it still believes in.
+// uuid names this reader. It stays the same over restarts on one host, or on all
+// of a cluster, so that the server ends a connection of ours that it still believes
+// in: that of a worker that hangs, too.
 func (d *dump) uuid() string {
-	host, _ := os.Hostname()
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%s", d.s.connector, d.s.serverID, host))
+	home := "\x00" + d.s.cluster
+	if d.s.cluster == "" {
+		home, _ = os.Hostname()
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%s", d.s.connector, d.s.serverID, home))
 	return gtid.FormatUUID(gtid.UUID(sum[:16]))
 }
 
@@ -275,9 +279,10 @@ func (s *settings) lost(err error, pos *position) error {
 	}
 	switch {
 	case strings.Contains(words, "same server_uuid/server_id"):
-		// Trying again would end the other one's connection, and it ours, for ever.
-		return connect.Permanent(fmt.Errorf("read the log of MySQL at %s: the server closed the connection, because another reader came with our server id %d or is this connector a second time: "+
-			"run it once only, or set %s to a number of our own: %w", s.addr(), s.serverID, optServerID, err))
+		// Trying again would end the other one's connection, and it ours, for ever, if
+		// nothing but the server decides who has the connector.
+		return fmt.Errorf("read the log of MySQL at %s: the server closed the connection, because another reader came with our server id %d or is this connector a second time: "+
+			"run it once only, or set %s to a number of our own: %w (%w)", s.addr(), s.serverID, optServerID, err, connect.ErrFenced)
 	case strings.Contains(words, "max_allowed_packet"), strings.Contains(words, "event size"):
 		return connect.Permanent(fmt.Errorf("read the log of MySQL at %s: the server cannot send an event: %s; raise max_allowed_packet there: %w", s.addr(), words, err))
 	case strings.Contains(words, "server id"):

@@ -283,6 +283,7 @@ type settings struct {
 	action         string // to execute now and then
 	actionEvery    time.Duration
 	connector      string
+	cluster        string // whose workers share the connector; "": this host has it alone
 	log            *slog.Logger
 	noReread       bool // see Source.NoReread
 	single         bool // each transaction is a batch of its own: see Seek

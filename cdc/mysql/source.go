@@ -77,6 +77,7 @@ func New(cfg connect.Config, env connect.Env) (*Source, error) {
 		s.log = env.Logger
 	}
 	s.guard.log = s.log
+	s.cluster = env.Cluster
 	return &Source{settings: s, env: env}, nil
 }
 

@@ -46,6 +46,7 @@ type Log interface {
 
 // Runner runs tasks; a *worker.Worker does.
 type Runner interface {
+	Join(cluster string)
 	Count(c *config.Connector) (int, error)
 	Take(c *config.Connector, target worker.Target, tasks map[int]worker.Grant) error
 	Drop(name string, task int) (left <-chan struct{}, now func())
@@ -210,6 +211,11 @@ func (h *Herder) Run(ctx context.Context) error {
 		}
 		return err
 	}
+	m, err := h.current()
+	if err != nil {
+		return err
+	}
+	h.opts.Runner.Join(m.id)
 	h.joined.Store(true)
 	h.opts.Logger.Info("joined the cluster", "worker", h.opts.WorkerID)
 	failed := make(chan error, 1)

@@ -495,6 +495,12 @@ func simConfig(tasks int) map[string]string {
 // simRunner is a process as a Runner.
 type simRunner struct{ *process }
 
+func (r simRunner) Join(cluster string) {
+	if cluster == "" {
+		r.w.t.Error("the cluster has no id")
+	}
+}
+
 func (r simRunner) Aside(*config.Connector, connect.Log) (*worker.Worker, error) {
 	return nil, errors.New("there are no offsets here")
 }

@@ -88,6 +88,7 @@ var closed = func() <-chan struct{} {
 func (w *Worker) Aside(c *config.Connector, log connect.Log) (*Worker, error) {
 	a := New(w.logger, NewMetrics(prometheus.NewRegistry()))
 	a.Use(log)
+	a.Join(w.clusterID())
 	return a, a.Add(c, TargetStopped)
 }
 

@@ -222,7 +222,7 @@ func (w *Worker) SeekSource(ctx context.Context, name string, task int, to map[s
 // aside returns what a source that does not run is made with: what is only looked at
 // is not counted.
 func (s *supervisor) aside() connect.Env {
-	return connect.Env{Connector: s.id.connector, Task: s.id.task, Tasks: s.shares.tasks, Lanes: 1, Logger: s.logger, Report: func(connect.TableStatus) {},
+	return connect.Env{Connector: s.id.connector, Task: s.id.task, Tasks: s.shares.tasks, Lanes: 1, Logger: s.logger, Cluster: s.worker.clusterID(), Report: func(connect.TableStatus) {},
 		Gauge: func(string, float64, ...string) {}, Drop: func(string, int) {}}
 }
 

@@ -351,7 +351,7 @@ func (s *supervisor) deadLetters(env connect.Env, log connect.Log) (*deadLetters
 func (s *supervisor) env(lane, lanes int) connect.Env {
 	return connect.Env{
 		Connector: s.id.connector, Task: s.id.task, Tasks: s.shares.tasks, Lane: lane, Lanes: lanes, Logger: s.logger,
-		Generation: s.grant.Generation, Epoch: s.grant.Epoch,
+		Generation: s.grant.Generation, Epoch: s.grant.Epoch, Cluster: s.worker.clusterID(),
 		Report:   s.report,
 		Gauge:    func(name string, v float64, labels ...string) { s.worker.metrics.gauge(s.id, name, v, labels...) },
 		Drop:     s.meter.drop,
@@ -410,7 +410,7 @@ func backoff(attempt int, longest time.Duration) time.Duration {
 }
 
 // isPermanent reports whether no retry mends err. Who has a claim and is fenced
-// at a target finds, when it opens its log anew, whether it has it still: one
+// at a target, or by a source's server, finds, when it opens its log anew, whether it has it still: one
 // that had it before may have come late and gone.
 func (s *supervisor) isPermanent(err error) bool {
 	if s.grant.Open != nil && errors.Is(err, connect.ErrFenced) {

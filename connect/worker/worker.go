@@ -25,6 +25,7 @@ type Worker struct {
 
 	mu       sync.Mutex
 	log      connect.Log
+	cluster  string              // its id; "": there is none
 	tasks    []*supervisor       // of one connector side by side; replaced and never changed
 	leaving  []*supervisor       // of connectors that were removed, which may not have ended yet
 	trackers map[string]*tracker // by connector
@@ -59,6 +60,19 @@ func (w *Worker) Use(log connect.Log) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.log = log
+}
+
+// Join sets the id of the cluster that the worker is one of, before it has tasks.
+func (w *Worker) Join(cluster string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cluster = cluster
+}
+
+func (w *Worker) clusterID() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.cluster
 }
 
 // Log returns the log in use; nil if there is none yet.
