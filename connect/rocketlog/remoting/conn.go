@@ -112,7 +112,12 @@ func (c *conn) call(ctx context.Context, req *Command) (*Command, error) {
 	}
 }
 
-// write writes one frame. Who gives up in the middle ends the connection.
+// patience is for how long a frame is still written for one who has given up: half
+// of one ends the connection, and with it what others wait for.
+const patience = time.Second
+
+// write writes one frame. Who gives up in the middle of one that hangs ends the
+// connection.
 func (c *conn) write(ctx context.Context, req *Command, opaque int32) error {
 	head, err := appendFrame(nil, req, opaque, 0)
 	if err != nil {
@@ -126,9 +131,12 @@ func (c *conn) write(ctx context.Context, req *Command, opaque int32) error {
 		return c.fault()
 	}
 	defer func() { <-c.writer }()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	cut := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
-		c.nc.SetWriteDeadline(time.Unix(1, 0)) // long ago: a write that hangs ends
+		c.nc.SetWriteDeadline(time.Now().Add(patience)) // a write that hangs ends
 		close(cut)
 	})
 	bufs := net.Buffers{head, req.Body}
