@@ -5,7 +5,9 @@ import "context"
 // View is what a Shared has, as of one place in the order of its writes. It is
 // valid during the call that it is given to. Positions are never changed.
 type View interface {
-	// Place is that of the next write. Places rise, and none comes twice.
+	// Place is that of the next write. Of writes that count, places rise, and none
+	// comes twice. A write may land behind its place, where what came between does
+	// not count.
 	Place() int64
 	Get(key string) Position // nil: not there
 	// Range returns the entries whose key begins with prefix, ordered by key.
