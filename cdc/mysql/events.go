@@ -286,11 +286,16 @@ func (q *sequencer) inside(ctx context.Context, h *binlog.Header, event, body []
 	return nil
 }
 
-// flushFull ends the transaction and sends the job off if it is full.
+// flushFull ends the transaction and sends the job off if it is full. One that
+// changed the shape of a table is the last of its job: a log that is not Atomic may
+// get it again, which does no harm as long as no other change of the table's shape is
+// between the two.
 func (q *sequencer) flushFull(ctx context.Context) error {
 	q.end()
-	if q.cur.bytes >= unitSize || q.s.single {
-		return q.flush(ctx, q.s.single)
+	alone := q.s.single || q.reshaped
+	q.reshaped = false
+	if q.cur.bytes >= unitSize || alone {
+		return q.flush(ctx, alone)
 	}
 	return nil
 }

@@ -139,6 +139,11 @@ func (q *sequencer) define(ctx context.Context, h *binlog.Header, s *binlog.Quer
 	if s.ErrorCode != 0 {
 		return q.unclear(st.Tables, s, text, fmt.Errorf("it failed half way with error %d", s.ErrorCode))
 	}
+	if q.cur.end > 0 { // what came before may tell of the shape as it was
+		if err := q.flush(ctx, true); err != nil {
+			return err
+		}
+	}
 	outcomes := ddl.Apply(st, q.shapes)
 	were := map[tableName]bool{}
 	for i := range outcomes {

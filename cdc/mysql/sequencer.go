@@ -60,6 +60,8 @@ type sequencer struct {
 	settled []offsets.Entry // state changed up to pos
 	tables  []*schema.Table // to go out with the next job
 	pending []stopOrder     // wait for the end of the transaction
+	// reshaped: the open transaction has changed the shape of a table.
+	reshaped bool
 }
 
 // transaction is what is known of the open one.
@@ -356,6 +358,7 @@ func (q *sequencer) mark(ctx context.Context, h *binlog.Header, op connect.Op, f
 
 // reshape appends the record that a table has the shape t now, by the change c.
 func (q *sequencer) reshape(ctx context.Context, h *binlog.Header, flags connect.Flags, t *schema.Table, c *connect.SchemaChange) error {
+	q.reshaped = true
 	return q.add(ctx, task{op: connect.OpSchema, flags: flags, table: t, change: c, topic: q.s.topics.of(t.Database, t.Name)}, h, 256)
 }
 

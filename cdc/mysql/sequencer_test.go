@@ -135,3 +135,43 @@ func TestSequencerAllocatesNothing(t *testing.T) {
 		t.Fatalf("a transaction allocates %v times", n)
 	}
 }
+
+// Statements that change shapes go out one by one: a log that is not Atomic may get
+// one again after a crash, but not two.
+func TestOneChangeOfShapeInAJob(t *testing.T) {
+	f := &forge{pos: 200}
+	var reports []connect.TableStatus
+	q := forgedSequencer(t, f, &reports)
+	jobs := make(chan *job, 50)
+	q.out = jobs
+	statements := []string{"CREATE TABLE d.t (id INT PRIMARY KEY) CHARSET=utf8mb4 COLLATE=utf8mb4_bin", "ALTER TABLE d.t ADD COLUMN x INT", "ALTER TABLE d.t RENAME COLUMN x TO z", "ALTER TABLE d.t DROP COLUMN z"}
+	events := [][]byte{f.format()}
+	for _, s := range statements {
+		events = append(events, f.query("d", s))
+	}
+	for _, e := range events {
+		if err := q.event(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := q.flush(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	close(jobs)
+	told := 0
+	for j := range jobs {
+		n := 0
+		for i := range j.tasks {
+			if j.tasks[i].op == connect.OpSchema {
+				n++
+			}
+		}
+		if n > 1 {
+			t.Errorf("a job tells of %d shapes", n)
+		}
+		told += n
+	}
+	if told != len(statements) || len(reports) > 0 {
+		t.Errorf("%d shapes were told, want %d; %v", told, len(statements), reports)
+	}
+}

@@ -46,7 +46,7 @@ func newGatherer(c connect.Converter) *gatherer {
 
 // gather adds units to u.more that are to be encoded together with u.
 func (g *gatherer) gather(ctx context.Context, u *sourceUnit, in <-chan *sourceUnit) {
-	if !g.small || !u.behind() {
+	if !g.small || u.last || !u.behind() {
 		return
 	}
 	if g.rest.left > 0 {
@@ -62,7 +62,7 @@ func (g *gatherer) gather(ctx context.Context, u *sourceUnit, in <-chan *sourceU
 				return
 			}
 			u.more = append(u.more, v)
-			if !v.behind() {
+			if v.last || !v.behind() {
 				return
 			}
 			size += v.batch.Size()

@@ -57,7 +57,9 @@ type sourceUnit struct {
 	msgs  connect.Messages
 	more  []*sourceUnit // that go with it; their messages are in msgs
 	seq   uint64        // highest of the batch's changes; 0: none
-	left  time.Time     // when it was handed over to the next stage
+	// last: nothing is to be appended with it that comes behind it.
+	last bool
+	left time.Time // when it was handed over to the next stage
 }
 
 // Run moves changes until ctx ends, the source does (io.EOF), or something
@@ -148,6 +150,7 @@ func (t *sourceTask) readLoop(ctx context.Context, free <-chan *sourceUnit, out 
 		}
 		t.progress.took()
 		t.meter.read(&u.batch)
+		u.last = t.landed != nil && tellsShapes(&u.batch)
 		u.left = time.Now()
 		select {
 		case out <- u:
@@ -356,10 +359,28 @@ func (t *sourceTask) appendLoop(ctx context.Context, in <-chan *sourceUnit, free
 	return nil
 }
 
+// tellsShapes reports whether a batch tells of the shape of a table. A crash may
+// leave that in a log that is not Atomic without the position behind it: then it is
+// told again. Who is told the newest shape once more has it already; but told an
+// older one before that, he would go back.
+func tellsShapes(b *connect.Batch) bool {
+	for i := range b.Records {
+		if b.Records[i].Op == connect.OpSchema {
+			return true
+		}
+	}
+	return false
+}
+
+// ends reports whether u, or what goes with it, is the last of its append.
+func (u *sourceUnit) ends() bool {
+	return u.last || len(u.more) > 0 && u.more[len(u.more)-1].last
+}
+
 // join adds to units what else is waiting, within limits.
 func join(units []*sourceUnit, in <-chan *sourceUnit) []*sourceUnit {
 	size := units[0].msgs.Size()
-	for len(units) < joinUnits && size < joinBytes {
+	for len(units) < joinUnits && size < joinBytes && !units[len(units)-1].ends() {
 		select {
 		case u, ok := <-in:
 			if !ok {
