@@ -338,15 +338,8 @@ const seedTries = 20
 
 // seed fills s with the tables as they are at the place in the log that mark
 // reads: it reads the catalog before and after, until both are the same, so
-// that no statement lies between. What may slip through, a statement that is
-// in the log but not yet in the catalog throughout, shows when its table map
-// does not fit.
-func (s *shapes) seed(ctx context.Context, db *sql.DB, mark func() error) error {
-	conn, err := catalogSession(ctx, db)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
+// that no statement lies between.
+func (s *shapes) seed(ctx context.Context, conn *sql.Conn, mark func() error) error {
 	if err := s.readCatalog(ctx, conn); err != nil {
 		return err
 	}

@@ -169,16 +169,35 @@ func (s *Source) first(ctx context.Context, db *sql.DB, f facts, sh *shapes) (po
 	if err != nil {
 		return position{}, nil, err
 	}
+	conn, err := catalogSession(ctx, db)
+	if err != nil {
+		return position{}, nil, err
+	}
+	defer conn.Close()
 	m := f.mode()
-	var pos position
-	err = sh.seed(ctx, db, func() (err error) {
-		if m == byGTID {
-			if err := awaitOwned(ctx, db, s.settings.commitWait); err != nil {
-				return err
-			}
+	settle := m == byFile
+	if settle {
+		unlock, locked, err := lockStatements(ctx, conn, s.settings.commitWait)
+		if err != nil {
+			return position{}, nil, err
 		}
-		pos, err = head(ctx, db, m, server)
-		return err
+		defer unlock()
+		settle = !locked
+	}
+	var pos position
+	err = sh.seed(ctx, conn, func() (err error) {
+		if m == byGTID {
+			err = awaitOwned(ctx, db, s.settings.commitWait)
+		} else if settle { // what is seen is in the log
+			err = sh.settle(ctx, conn, s.settings.commitWait)
+		}
+		if err != nil {
+			return err
+		}
+		if pos, err = head(ctx, db, m, server); err != nil || !settle {
+			return err
+		}
+		return sh.settle(ctx, conn, s.settings.commitWait) // and what is in the log will be seen
 	})
 	if err != nil {
 		return pos, nil, err
