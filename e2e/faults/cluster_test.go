@@ -53,6 +53,7 @@ type team struct {
 	extras  int    // connectors that have been made beside those that stay
 	gone    map[string]bool
 	queues  int // of each topic
+	shaper  *shaper
 }
 
 // newTeam returns a team whose topics have one queue each, where tables may be
@@ -76,6 +77,7 @@ func newTeam(t *testing.T, seed uint64) *team {
 			XA: true, JSON: true, Compression: true, Light: 2, Rate: 100, Pause: 10 * time.Millisecond},
 		sourceAddr: func(r *rig) (string, int) { return through(r.source) },
 		targetAddr: func(r *rig) (string, int) { return through(r.target) },
+		source:     map[string]string{"database.include.list": database + ",ops", "signal.data.collection": "ops.signals"},
 		sink:       map[string]string{"tasks.max": "3", "lanes": "2", "schema.evolution": evolution}})
 	m.wires = append(m.wires, wiresTo(t, m.brokers)...)
 	server := httptest.NewServer(m.hook)
@@ -95,8 +97,17 @@ func newTeam(t *testing.T, seed uint64) *team {
 }
 
 // end ends the workers. If the test has failed it shows the ends of their logs, and
-// keeps them whole, with what each goroutine did, where the test has a folder for it.
+// keeps them whole, with what each goroutine did, the statements about shapes and
+// what became of them in the topics, where the test has a folder for it.
 func (m *team) end() {
+	keep := func(name string, text []byte, err error) {
+		if err == nil {
+			err = os.WriteFile(filepath.Join(m.t.ArtifactDir(), name), text, 0o600)
+		}
+		if err != nil {
+			m.t.Error(err)
+		}
+	}
 	for _, w := range m.workers {
 		if !m.t.Failed() {
 			w.Kill()
@@ -105,12 +116,11 @@ func (m *team) end() {
 		m.t.Logf("the log of %s ends:\n%s", w.Address, w.LogTail(40))
 		w.Abort()
 		log, err := os.ReadFile(w.Log)
-		if err == nil {
-			err = os.WriteFile(filepath.Join(m.t.ArtifactDir(), filepath.Base(w.Log)), log, 0o600)
-		}
-		if err != nil {
-			m.t.Error(err)
-		}
+		keep(filepath.Base(w.Log), log, err)
+	}
+	if m.t.Failed() && m.shaper != nil {
+		keep("statements.sql", []byte(strings.Join(m.shaper.all, ";\n")), nil)
+		keep("shapes.txt", m.tellShapes(), nil)
 	}
 }
 
@@ -119,6 +129,7 @@ func (m *team) end() {
 func (m *team) begin() {
 	m.t.Helper()
 	m.makeSteps()
+	m.source.Exec(m.t, "CREATE DATABASE "+shapesDB+"; CREATE DATABASE ops; CREATE TABLE ops.signals (id VARCHAR(42) PRIMARY KEY, type VARCHAR(32) NOT NULL, data TEXT)")
 	m.target.Exec(m.t, "CREATE DATABASE book")
 	for _, w := range m.workers {
 		if err := w.Start(); err != nil {
@@ -133,6 +144,7 @@ func (m *team) begin() {
 		}
 		return ""
 	})
+	m.beginShapes()
 	m.arrived()
 }
 
@@ -232,7 +244,7 @@ func (m *team) idle() string {
 		if err == nil {
 			err = json.Unmarshal([]byte(answer), &all)
 		}
-		if err != nil || len(all) < 4 {
+		if err != nil || len(all) < 6 {
 			return fmt.Sprintf("%s answers %s, %v", w.Address, answer, err)
 		}
 		for name, c := range all {
@@ -276,7 +288,7 @@ func TestClusterSoak(t *testing.T) {
 	m := newTeam(t, seed)
 	m.begin()
 	claims := m.watchClaims()
-	stopSteps, stop := m.stepping(20*time.Millisecond), m.writing()
+	stopSteps, stop, stopShapes := m.stepping(20*time.Millisecond), m.writing(), m.shaping()
 	stopChanging := m.changing()
 	m.trouble(long)
 	stopChanging()
@@ -287,11 +299,13 @@ func TestClusterSoak(t *testing.T) {
 	}
 	m.await("all runs", atMost, m.idle)
 	stopSteps()
+	stopShapes()
 	stop()
 	m.t.Logf("%d statements of DDL", m.load.Altered())
 	m.arrived()
 	claims()
 	m.equal()
+	m.equalShapes()
 	m.checkBooks()
 	m.hook.check(t, m.counters())
 	m.checkTopics()

@@ -167,7 +167,7 @@ func (m *team) changing() (stop func()) {
 
 // change changes something, and undoes what keeps a connector from running.
 func (m *team) change(r *rand.Rand, ended <-chan struct{}) {
-	name := []string{"source", "mirror", "book", "hook"}[r.IntN(4)]
+	name := []string{"source", "mirror", "book", "hook", "shapes", "shaped"}[r.IntN(6)]
 	rest := func() {
 		select {
 		case <-time.After(time.Duration(r.Int64N(int64(2 * time.Second)))):

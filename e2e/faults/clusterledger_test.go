@@ -1,12 +1,15 @@
 package faults
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +19,7 @@ import (
 	"github.com/towline/towline/connect/frame"
 	"github.com/towline/towline/connect/rocketlog"
 	"github.com/towline/towline/offsets"
+	"github.com/towline/towline/schema"
 )
 
 // openLog opens the log that the workers share.
@@ -217,8 +221,10 @@ func (h *counter) check(t *testing.T, want map[string]float64) {
 	t.Logf("webhook: %d changes, %d came again", len(h.seen), h.repeats)
 }
 
-// checkTopics reads all topics: changes are there once, and in order within each
-// partition, and none is missing.
+// checkTopics reads all topics: changes of a source are there once, and in order
+// within each partition. None is missing but signals, which are changes and go to no
+// topic, and those of tables without a key that a copy had already, which only the
+// source of shapes has.
 func (m *team) checkTopics() {
 	m.t.Helper()
 	log := m.openLog()
@@ -229,26 +235,49 @@ func (m *team) checkTopics() {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	seen, lo, hi := map[uint64]bool{}, ^uint64(0), uint64(0)
+	all := map[string]map[uint64]bool{"w": {}, "s": {}}
 	for topic, n := range topics {
+		source, _, _ := strings.Cut(topic, ".")
+		seen := all[source]
 		for p := range n {
 			last := uint64(0)
 			for _, seq := range m.seqs(ctx, log, topic, p) {
 				if seen[seq] || seq <= last {
 					m.t.Errorf("%s/%d: change %d comes after %d (seen before: %t)", topic, p, seq, last, seen[seq])
 				}
-				seen[seq], last, lo, hi = true, seq, min(lo, seq), max(hi, seq)
+				seen[seq], last = true, seq
 			}
 		}
 	}
-	if len(seen) == 0 || uint64(len(seen)) != hi-lo+1 {
-		m.t.Errorf("the topics have %d changes, from %d to %d", len(seen), lo, hi)
+	var signals uint64
+	if _, err := fmt.Sscan(m.source.Query(m.t, "SELECT COUNT(*) FROM ops.signals")[0][0], &signals); err != nil {
+		m.t.Fatal(err)
 	}
-	m.t.Logf("topics: %d changes, each once", len(seen))
+	for source, seen := range all {
+		list := slices.Sorted(maps.Keys(seen))
+		if len(list) == 0 {
+			m.t.Errorf("the topics of source %s have no changes", source)
+		} else if n := uint64(len(list)); source == "w" && n+signals != list[n-1]-list[0]+1 {
+			m.t.Errorf("the topics of source %s have %d changes from %d to %d, and there were %d signals", source, n, list[0], list[n-1], signals)
+		}
+		m.t.Logf("topics of %s: %d changes, each once", source, len(list))
+	}
 }
 
 // seqs returns those of the changes in a partition.
 func (m *team) seqs(ctx context.Context, log connect.Log, topic string, p int32) (list []uint64) {
+	m.t.Helper()
+	m.records(ctx, log, topic, p, func(_ int64, r *connect.Record) {
+		switch r.Op {
+		case connect.OpInsert, connect.OpUpdate, connect.OpDelete:
+			list = append(list, r.Seq)
+		}
+	})
+	return list
+}
+
+// records calls see with what is in a partition.
+func (m *team) records(ctx context.Context, log connect.Log, topic string, p int32, see func(offset int64, r *connect.Record)) {
 	m.t.Helper()
 	from, end, err := log.Bounds(ctx, topic, p)
 	if err != nil {
@@ -262,21 +291,57 @@ func (m *team) seqs(ctx context.Context, log connect.Log, topic string, p int32)
 	var conv frame.Converter
 	for from < end {
 		var msgs connect.Messages
-		var b connect.Batch
-		err := r.Read(ctx, &msgs, 1<<20)
-		if err == nil {
-			err = conv.Decode(&b, msgs.List)
-		}
-		if err != nil {
+		if err := r.Read(ctx, &msgs, 1<<20); err != nil {
 			m.t.Fatal(err)
 		}
-		for i := range b.Records {
-			switch b.Records[i].Op {
-			case connect.OpInsert, connect.OpUpdate, connect.OpDelete:
-				list = append(list, b.Records[i].Seq)
+		for i := range msgs.List {
+			var b connect.Batch
+			if err := conv.Decode(&b, msgs.List[i:i+1]); err != nil {
+				m.t.Fatal(err)
+			}
+			for k := range b.Records {
+				see(msgs.List[i].Offset, &b.Records[k])
 			}
 		}
 		from = msgs.List[len(msgs.List)-1].Offset + 1
+	}
+}
+
+// tellShapes tells what is in the topics of the tables that random statements made.
+func (m *team) tellShapes() []byte {
+	var text bytes.Buffer
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(m.t.Context()), time.Minute)
+	defer cancel()
+	log, err := rocketlog.Open(ctx, rocketlog.Options{NameServers: []string{m.brokers.NameServer}, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return []byte(err.Error())
+	}
+	defer log.Close()
+	topics, err := log.Topics(ctx)
+	if err != nil {
+		return []byte(err.Error())
+	}
+	for topic := range topics {
+		if !strings.HasPrefix(topic, "s.") {
+			continue
+		}
+		var last *schema.Table
+		m.records(ctx, log, topic, 0, func(offset int64, r *connect.Record) {
+			if r.Table != last {
+				last = r.Table
+				fmt.Fprintf(&text, "%s %+v\n", topic, *r.Table)
+			}
+			fmt.Fprintf(&text, "%s %d %c %b seq %d %s: %+v -> %+v\n", topic, offset, r.Op, r.Flags, r.Seq, time.UnixMicro(r.Time).UTC().Format("15:04:05.000"), shown(r.Before), shown(r.After))
+		})
+	}
+	return text.Bytes()
+}
+
+// shown returns the values of a row to look at.
+func shown(row schema.Row) (list []string) {
+	for _, v := range row {
+		n, _, b := v.Raw()
+		list = append(list, fmt.Sprintf("%s %d %q", v.Kind(), n, b))
 	}
 	return list
 }

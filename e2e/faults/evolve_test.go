@@ -13,11 +13,13 @@ import (
 
 // shaper makes random statements, DDL and DML, about a few tables.
 type shaper struct {
-	r    *rand.Rand
-	conn *sql.Conn
+	r     *rand.Rand
+	conn  *sql.Conn
+	pause time.Duration // between statements
 	// done and refused count the statements that the server took or not.
 	done, refused atomic.Int64
 	history       []string // of DDL that was taken
+	all           []string // statements that were taken, with the time
 }
 
 func (s *shaper) pick(list ...string) string { return list[s.r.IntN(len(list))] }
@@ -123,6 +125,7 @@ func (s *shaper) dml() string {
 // run executes random statements until n were taken.
 func (s *shaper) run(ctx context.Context, n int64) error {
 	for ctx.Err() == nil && s.done.Load() < n {
+		time.Sleep(s.pause)
 		stmt, ddl := s.dml(), s.r.IntN(3) == 0
 		if ddl {
 			stmt = s.ddl()
@@ -135,6 +138,7 @@ func (s *shaper) run(ctx context.Context, n int64) error {
 			continue
 		}
 		s.done.Add(1)
+		s.all = append(s.all, time.Now().UTC().Format("15:04:05.000 ")+stmt)
 		if ddl {
 			s.history = append(s.history, stmt)
 		}
@@ -143,7 +147,7 @@ func (s *shaper) run(ctx context.Context, n int64) error {
 }
 
 // shapesOf describes the tables of a database as far as they have to be alike.
-func shapesOf(t *testing.T, db *sql.DB) string {
+func shapesOf(t *testing.T, db *sql.DB, database string) string {
 	t.Helper()
 	rows, err := db.QueryContext(t.Context(), "SELECT CONCAT(c.TABLE_NAME, '.', COLUMN_NAME, ' ', COLUMN_TYPE, ' ', IS_NULLABLE, ' ', IFNULL(COLLATION_NAME, '')) FROM information_schema.COLUMNS c WHERE TABLE_SCHEMA = ? ORDER BY TABLE_NAME, ORDINAL_POSITION", database)
 	if err != nil {
@@ -191,7 +195,7 @@ func TestFullEvolutionUnderKills(t *testing.T) {
 		}
 	}()
 	r.settle()
-	if got, want := shapesOf(t, r.target.DB()), shapesOf(t, r.source.DB()); got != want {
+	if got, want := shapesOf(t, r.target.DB(), database), shapesOf(t, r.source.DB(), database); got != want {
 		t.Errorf("the target's tables are\n%s\nand the source's\n%s", got, want)
 	}
 }

@@ -47,7 +47,8 @@ type rig struct {
 	load   *workload.Workload
 	proc   *process.Process
 	ledger string            // the file sink's file
-	sink   map[string]string // the configuration of the sink to the target
+	from   map[string]string // the configuration of the source
+	sink   map[string]string // and of the sink to the target
 	// keyless says that the load writes to a table without a key.
 	keyless bool
 }
@@ -109,7 +110,7 @@ func (r *rig) connectors(o options) {
 		"errors.retry.delay.max.ms": "1000"}
 	merge(source, o.source)
 	merge(sink, o.sink)
-	r.sink = sink
+	r.from, r.sink = source, sink
 	files := []string{r.file("source", source), r.file("mirror", sink)}
 	if !o.noLedger {
 		r.ledger = filepath.Join(r.dir, "ledger.jsonl")

@@ -107,7 +107,7 @@ func TestColumnsComeToSeveralTasks(t *testing.T) {
 	}
 	stop()
 	r.settle()
-	if got, want := shapesOf(t, r.target.DB()), shapesOf(t, r.source.DB()); got != want {
+	if got, want := shapesOf(t, r.target.DB(), database), shapesOf(t, r.source.DB(), database); got != want {
 		t.Errorf("the target's tables are\n%s\nand the source's\n%s", got, want)
 	}
 }
