@@ -1,8 +1,10 @@
 package pebblelog
 
 import (
+	"errors"
 	"io/fs"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -83,7 +85,27 @@ func (g *guard) change(op, name string, f func() error) error {
 }
 
 func (g *guard) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	return g.create("create", name, c, func() (vfs.File, error) { return g.FS.Create(name, c) })
+	return g.create("create", name, c, func() (vfs.File, error) {
+		if strings.HasPrefix(g.FS.PathBase(name), markerPrefix) {
+			if err := g.syncDir(g.FS.PathDir(name)); err != nil {
+				return nil, err
+			}
+		}
+		return g.FS.Create(name, c)
+	})
+}
+
+// markerPrefix begins the name of a file that names another one, such as the
+// manifest. Pebble makes both and then syncs their folder, so that after a crash
+// the marker may be there without what it names. So that is made to last first.
+const markerPrefix = "marker."
+
+func (g *guard) syncDir(name string) error {
+	dir, err := g.FS.OpenDir(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 func (g *guard) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
