@@ -33,9 +33,8 @@ func (r *Record) SetBarrier(b *Batch, partitions int32) {
 	if o := r.Origin; r.Op == OpTruncate && o != nil {
 		id = binary.BigEndian.AppendUint16(id, uint16(len(o.File))) // a longer name is a later one
 		id = binary.BigEndian.AppendUint64(append(id, o.File...), o.Pos)
-	} else {
-		id = binary.BigEndian.AppendUint64(id, uint64(r.Time))
 	}
+	id = binary.BigEndian.AppendUint64(id, uint64(r.Time))
 	value := strconv.AppendInt(nil, int64(partitions), 10)
 	value = hex.AppendEncode(append(value, ' '), id)
 	all := b.NewHeaders(len(r.Headers) + 1)
@@ -54,7 +53,22 @@ func (r *Record) Barrier() (*Barrier, error) {
 	if !ok || err != nil || n < 2 || len(id) < 32 {
 		return nil, errBarrier
 	}
+	if _, err := hex.DecodeString(id); err != nil {
+		return nil, errBarrier
+	}
 	return &Barrier{ID: id, Partitions: int32(n)}, nil
+}
+
+// BarrierPlace returns the Seq and the Time of the record that a barrier was made
+// of. A row with a greater Seq, and no earlier Time, is of after it wherever it
+// stands: of the rows of before, those with a greater Seq are of a source that was
+// there before this one.
+func BarrierPlace(id string) (seq uint64, time int64, err error) {
+	b, err := hex.DecodeString(id)
+	if err != nil || len(b) < 16 {
+		return 0, 0, errBarrier
+	}
+	return binary.BigEndian.Uint64(b), int64(binary.BigEndian.Uint64(b[len(b)-8:])), nil
 }
 
 // WithoutSchemaChange takes what SetSchemaChange put into r off it, in b's memory.

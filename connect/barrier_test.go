@@ -29,6 +29,9 @@ func TestBarriersAreOrdered(t *testing.T) {
 			if same, err := again.Barrier(); err != nil || *same != *bar {
 				t.Fatalf("record %d: %+v and %+v, %v", i, bar, same, err)
 			}
+			if seq, time, err := BarrierPlace(bar.ID); err != nil || seq != r.Seq || time != r.Time {
+				t.Errorf("record %d is of %d, %d, %v", i, seq, time, err)
+			}
 			before = bar.ID
 		}
 	}
@@ -39,7 +42,7 @@ func TestBarriersOfOtherFormats(t *testing.T) {
 	if bar, err := r.Barrier(); bar != nil || err != nil {
 		t.Fatal(bar, err)
 	}
-	for _, value := range []string{"", "3", "3 12", "1 00000000000000000000000000000000", "x 00000000000000000000000000000000"} {
+	for _, value := range []string{"", "3", "3 12", "1 00000000000000000000000000000000", "x 00000000000000000000000000000000", "3 0000000000000000000000000000000x"} {
 		r.Headers = []Header{{Key: HeaderBarrier, Value: []byte(value)}}
 		if bar, err := r.Barrier(); err == nil {
 			t.Errorf("%q is taken for %+v", value, bar)

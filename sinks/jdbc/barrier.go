@@ -67,7 +67,10 @@ type barrierKey struct{ kind, topic, source string }
 
 // barrier is one that not all partitions have passed.
 type barrier struct {
+	key        barrierKey
 	id         string
+	seq        uint64 // of the record that it was made of
+	time       int64
 	partitions int32
 	dropped    bool            // nothing from before it matters, shapes included
 	passed     map[int32]int64 // where it stood in the partitions that have
@@ -295,7 +298,7 @@ func (s *Sink) inOne(ctx context.Context, conn *sql.Conn, stmts ...string) error
 // passBarrier notes that the partition of r has passed a barrier.
 func (s *Sink) passBarrier(key barrierKey, bar *connect.Barrier, r *connect.Record) {
 	b := s.barriers.list[key]
-	if b == nil || b.id > bar.ID {
+	if b == nil || b.id > bar.ID || r.Partition >= b.partitions {
 		return
 	}
 	if _, ok := b.passed[r.Partition]; ok {
@@ -323,11 +326,29 @@ func (s *Sink) behind(r *connect.Record) *barrier {
 		if b == nil {
 			continue
 		}
-		if at, ok := b.passed[r.Partition]; !ok || r.Offset < at {
+		at, passed := b.passed[r.Partition]
+		switch {
+		case passed && r.Offset >= at:
+		case b.isBefore(r):
+			if !passed {
+				s.passBarrier(b.key, &connect.Barrier{ID: b.id}, r)
+			}
+		default:
 			return b
 		}
 	}
 	return nil
+}
+
+// isBefore reports whether a record that comes from a partition which has not
+// passed the barrier is for certain of after it: where reading begins behind the
+// barrier, there the log may have lost it already, and partitions that the topic
+// has had since never had it.
+func (b *barrier) isBefore(r *connect.Record) bool {
+	if r.Partition >= b.partitions {
+		return r.Seq > b.seq || r.Seq == b.seq && r.Op == connect.OpRead
+	}
+	return r.Seq > b.seq && r.Time >= b.time
 }
 
 // takeBehind takes in a record that stands before a barrier which its table is

@@ -22,6 +22,7 @@ type partitioned struct {
 	tasks []*Sink
 	at    []int // of each partition
 	seq   uint64
+	clock int64
 }
 
 func newPartitioned(t *testing.T, partitions, tasks int, args ...string) *partitioned {
@@ -64,14 +65,16 @@ func (p *partitioned) open(task int) *Sink {
 // put appends a change to a partition.
 func (p *partitioned) put(partition int, r connect.Record) {
 	p.seq++
-	r.Seq, r.Partition, r.Offset, r.Topic = p.seq, int32(partition), int64(len(p.topic[partition])), "topic"
+	p.clock++
+	r.Seq, r.Time, r.Partition, r.Offset, r.Topic = p.seq, p.clock, int32(partition), int64(len(p.topic[partition])), "topic"
 	p.topic[partition] = append(p.topic[partition], r)
 }
 
 // barrier appends one to every partition, as a source task does.
 func (p *partitioned) barrier(r connect.Record) {
 	var b connect.Batch
-	r.Seq, r.Time = p.seq, int64(len(p.topic[0])+1)
+	p.clock++
+	r.Seq, r.Time = p.seq, p.clock
 	r.Origin = &connect.Origin{File: "binlog.000001", Pos: uint64(len(p.topic[0]) + 1)}
 	if r.Op == connect.OpSchema {
 		r.SetScattered(&b)
@@ -358,6 +361,78 @@ func TestAPartitionGoesBackBeforeABarrier(t *testing.T) {
 	for _, want := range []string{"2y 3y", "2y 3y", "2y 3y"} { // 1x is from before the truncation
 		p.mustRead(0, 1)
 		p.content("b", want)
+	}
+}
+
+// The log may have lost the barrier of a partition already when a sink begins to
+// read it, and an operator may set an offset behind one: rows from after it are
+// written, and those that another source left there before are not.
+func TestAPartitionIsReadFromBehindABarrier(t *testing.T) {
+	for _, tasks := range []int{1, 2} {
+		t.Run(fmt.Sprint(tasks), func(t *testing.T) {
+			p := newPartitioned(t, 2, tasks)
+			b := p.table("b", plainDef, "")
+			p.seq = 100
+			p.put(1, insert(b, 9, "w"))
+			p.seq = 0 // of another source
+			p.put(0, insert(b, 1, "x"))
+			p.barrier(truncated(b, 0))
+			p.put(1, insert(b, 2, "y"))
+			p.put(1, insert(b, 3, "y"))
+			p.put(0, insert(b, 4, "y"))
+			for i := range tasks {
+				p.open(i)
+			}
+			p.mustRead(0, 2)
+			p.mustRead(1, 1)
+			p.content("b", "")
+			p.at[1] = 2 // behind the barrier
+			p.mustRead(1, 1)
+			p.content("b", "2y")
+			p.open(1 % tasks)
+			p.mustRead(1, 1)
+			p.mustRead(0, 1)
+			p.content("b", "2y 3y 4y")
+			if n := len(p.open(0).barriers.list); n != 0 {
+				t.Errorf("%d barriers are not passed", n)
+			}
+		})
+	}
+}
+
+// Partitions that a topic has had since never had its barriers, and do not stand
+// for those that did.
+func TestATopicGrowsBehindABarrier(t *testing.T) {
+	p := newPartitioned(t, 2, 1)
+	b := p.table("b", plainDef, "")
+	p.put(1, insert(b, 1, "x"))
+	p.put(0, insert(b, 2, "x"))
+	p.barrier(truncated(b, 0))
+	p.topic, p.at = append(p.topic, nil, nil), append(p.at, 0, 0)
+	p.put(3, insert(b, 3, "y"))
+	old := insert(b, 2, "x") // appended again by a source that was killed
+	old.Seq, old.Time, old.Partition, old.Topic = 2, 2, 2, "topic"
+	p.topic[2] = append(p.topic[2], old)
+	again := p.topic[0][1]
+	var batch connect.Batch
+	again.Headers = nil
+	again.SetBarrier(&batch, 4)
+	again.Partition, again.Offset = 2, 1
+	p.topic[2] = append(p.topic[2], again)
+	p.put(2, insert(b, 4, "y"))
+	p.open(0)
+	p.mustRead(0, 2)
+	p.mustRead(3, 1)
+	p.content("b", "3y")
+	p.mustRead(2, 1)
+	p.content("b", "3y")
+	p.mustRead(2, 2)
+	p.content("b", "3y 4y")
+	p.mustRead(1, 1) // from before the barrier
+	p.content("b", "3y 4y")
+	p.mustRead(1, 1)
+	if n := len(p.open(0).barriers.list); n != 0 {
+		t.Errorf("%d barriers are not passed", n)
 	}
 }
 

@@ -64,6 +64,10 @@ func (s *Sink) loadBarriers(ctx context.Context) error {
 			return err
 		}
 		if s.barriers.list[k] == nil {
+			b.key = k
+			if b.seq, b.time, err = connect.BarrierPlace(b.id); err != nil {
+				return connect.Permanent(fmt.Errorf("table %s: %w", s.barriers.table, err))
+			}
 			s.barriers.list[k] = &b
 		}
 		if passed >= 0 {
