@@ -47,10 +47,11 @@ const barriersSuffix = "_barriers"
 // Kinds of barriers. Those that have not emptied the table are there to be known
 // by the partitions that come to them later.
 const (
-	barrierEmpty  = "t" // TRUNCATE or DROP
-	barrierFailed = "f" // of that kind, which has not emptied a table since it is stopped
-	barrierReread = "r" // a stopped table begins anew
-	barrierSeen   = "s" // of that kind, which has not, since nothing was stopped
+	barrierEmpty  = "t"    // TRUNCATE or DROP
+	barrierFailed = "f"    // of that kind, which has not emptied a table since it is stopped
+	barrierReread = "r"    // a stopped table begins anew
+	barrierSeen   = "s"    // of that kind, which has not, since nothing was stopped
+	barrierLock   = "lock" // no kind, but what is locked while a table is emptied
 )
 
 // States of a barrier.
@@ -230,7 +231,7 @@ type emptying struct {
 // is done in the session that has the lock.
 func (s *Sink) emptyOnce(ctx context.Context, e *emptying) error {
 	return s.catalogue.session(ctx, func(conn *sql.Conn) error {
-		unlock, err := lockByName(ctx, conn, s.barrierHash(e.key.as("lock")))
+		unlock, err := lockByName(ctx, conn, s.barrierHash(e.key.as(barrierLock)))
 		if err != nil {
 			return err
 		}
@@ -374,7 +375,7 @@ func lockByName(ctx context.Context, conn *sql.Conn, name string) (unlock func()
 		return nil, fmt.Errorf("take the lock %s: %w", name, err)
 	}
 	if got.Int64 != 1 {
-		return nil, fmt.Errorf("the lock %s, under which a table is emptied, was not to be had for a minute", name)
+		return nil, fmt.Errorf("the lock %s, under which a table is emptied or changed, was not to be had for a minute", name)
 	}
 	return func() { _ = conn.Raw(func(any) error { return errBadConn }) }, nil
 }

@@ -436,6 +436,47 @@ func TestATopicGrowsBehindABarrier(t *testing.T) {
 	}
 }
 
+// A task that has not seen yet that a table was dropped does not make it again as
+// it was: it changes a shape only while no table of the topic can be dropped, and
+// what it knows of barriers is all there is.
+func TestADroppedTableIsNotMadeAgainAsItWas(t *testing.T) {
+	p := newPartitioned(t, 2, 2, "drop.mode", "drop")
+	b := p.table("b", plainDef, plainDef)
+	p.put(1, insert(b, 1, "x"))
+	p.barrier(truncated(b, connect.Dropped))
+	p.open(0)
+	p.open(1)
+	late := p.tasks[1].guard(&p.topic[1][0])
+	conn, err := p.db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	unlock, err := late(t.Context(), conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- p.read(0, 1) }()
+	p.waits("SELECT GET_LOCK%", 1)
+	p.rows("b", 0)
+	unlock()
+	conn.Close()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	p.rows("b", -1)
+	if conn, err = p.db.Conn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := late(t.Context(), conn); !errors.Is(err, errChanged) {
+		t.Error(err)
+	}
+	p.mustRead(1, 2)
+	p.rows("b", -1)
+}
+
 // Where the table cannot be emptied it is stopped, alone, and begins anew once it
 // can be.
 func TestATruncationThatFailsStopsTheTable(t *testing.T) {

@@ -35,6 +35,30 @@ func (s *Sink) makeBarriers(ctx context.Context) error {
 	return err
 }
 
+// guard returns what has a shape changed for a record only while no barrier has
+// begun that this lane has not seen: the record may be from before one that has had
+// the table dropped, and would have it made again as it was.
+func (s *Sink) guard(r *connect.Record) guard {
+	return func(ctx context.Context, conn *sql.Conn) (unlock func(), err error) {
+		if s.writers() == 1 {
+			return func() {}, nil
+		}
+		lock := barrierKey{kind: barrierLock, topic: r.Home(), source: r.Table.String()}
+		if unlock, err = lockByName(ctx, conn, s.barrierHash(lock)); err != nil {
+			return nil, err
+		}
+		version, err := s.ledger.readStops(ctx, conn)
+		if err == nil && version != s.ledger.stops {
+			err = errChanged
+		}
+		if err != nil {
+			unlock()
+			return nil, err
+		}
+		return unlock, nil
+	}
+}
+
 // loadBarriers reads the barriers that not all partitions have passed, and those
 // that records may come from before which failed beside others.
 func (s *Sink) loadBarriers(ctx context.Context) error {

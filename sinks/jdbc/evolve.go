@@ -221,9 +221,17 @@ func (c *catalogue) verdict(n name, t *schema.Table, s *shape) error {
 	return nil
 }
 
+// guard keeps others from emptying a table while its shape is changed in a session.
+type guard func(ctx context.Context, conn *sql.Conn) (unlock func(), err error)
+
 // evolve executes what the table lacks until it lacks nothing.
-func (c *catalogue) evolve(ctx context.Context, n name, t *schema.Table, key []int) (s shape, err error) {
+func (c *catalogue) evolve(ctx context.Context, n name, t *schema.Table, key []int, g guard) (s shape, err error) {
 	err = c.session(ctx, func(conn *sql.Conn) error {
+		unlock, err := g(ctx, conn)
+		if err != nil {
+			return err
+		}
+		defer unlock()
 		for range evolveRounds {
 			if s, err = c.lookIn(ctx, conn, n, t, key); err != nil {
 				return err

@@ -129,7 +129,7 @@ func (s *Sink) follow(ctx context.Context, i int, r *connect.Record, c *change) 
 	if err := s.commitAhead(ctx, i); err != nil {
 		return err
 	}
-	done, err := s.catalogue.follow(ctx, n, c, r)
+	done, err := s.catalogue.follow(ctx, n, c, r, s.guard(r))
 	s.forget() // what was found out about the table may hold no more
 	if done != "" {
 		s.env.Logger.Info("table has followed the source", "table", n.String(), "statement", done)
@@ -138,8 +138,13 @@ func (s *Sink) follow(ctx context.Context, i int, r *connect.Record, c *change) 
 }
 
 // follow executes what a change takes and returns it, "" for nothing.
-func (c *catalogue) follow(ctx context.Context, n name, ch *change, r *connect.Record) (done string, err error) {
+func (c *catalogue) follow(ctx context.Context, n name, ch *change, r *connect.Record, g guard) (done string, err error) {
 	err = c.session(ctx, func(conn *sql.Conn) error {
+		unlock, err := g(ctx, conn)
+		if err != nil {
+			return err
+		}
+		defer unlock()
 		def, err := catalog.Def(ctx, conn, n.db, n.table)
 		if errors.Is(err, catalog.ErrNotFound) {
 			return nil // it is made with its new shape

@@ -425,7 +425,7 @@ func (s *Sink) makeRoute(ctx context.Context, i int, r *connect.Record) (*route,
 		if err := s.makeWay(ctx, i, n); err != nil {
 			return nil, err
 		}
-		if sh, err = s.catalogue.evolve(ctx, n, written, writtenKey); err != nil {
+		if sh, err = s.catalogue.evolve(ctx, n, written, writtenKey, s.guard(r)); err != nil {
 			return nil, fmt.Errorf("change table %s: %w", n, err)
 		}
 		s.env.Logger.Info("table is ready", "table", n.String(), "source", r.Table.String())
