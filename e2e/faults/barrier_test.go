@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/towline/towline/e2e/rockettest"
 )
 
 // sweeping changes rows of a table and, now and then, empties it, drops it and
@@ -77,4 +80,61 @@ func TestKilledWhileTablesInPartitionsAreEmptied(t *testing.T) {
 			stop()
 		}
 	})
+}
+
+// The same over a log that leaves any part of what was appended when the program,
+// or a broker, is killed: a barrier in some partitions, or twice.
+func TestKilledOverRocketMQWhileTablesInPartitionsAreEmptied(t *testing.T) {
+	if os.Getenv("TOWLINE_KILLS") == "" {
+		t.Skip("TOWLINE_KILLS says how often: it takes a minute")
+	}
+	r, c := newRocketRig(t, options{rows: 200, load: light(), noLedger: true, source: map[string]string{"topic.creation.default.partitions": "4"},
+		sink:   map[string]string{"tasks.max": "3", "lanes": "2"},
+		worker: map[string]any{"session.timeout.ms": 3000, "heartbeat.interval.ms": 300, "scheduled.rebalance.max.delay.ms": 100}}, rockettest.Config{})
+	r.start()
+	r.awaitTasks()
+	sweep, stop := r.sweeping(2*time.Millisecond), r.writing()
+	for i := range kills(t, 4) {
+		time.Sleep(rand.N(1000 * time.Millisecond))
+		if i == 1 {
+			b := c.Brokers[rand.N(len(c.Brokers))]
+			if err := b.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			if err := b.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.proc.Kill()
+		r.start()
+		r.awaitTasks()
+	}
+	sweep()
+	stop()
+	r.settle()
+}
+
+// awaitTasks waits until both connectors have been taken up and run.
+func (r *rig) awaitTasks() {
+	r.t.Helper()
+	why := ""
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		st, err := r.proc.Status(r.t.Context())
+		if why = fmt.Sprint(err); err != nil {
+			continue
+		}
+		running := 0
+		for i := range st.Connectors {
+			for _, task := range st.Connectors[i].Tasks {
+				if task.State == "RUNNING" {
+					running++
+				}
+			}
+		}
+		if running == 4 {
+			return
+		}
+		why = fmt.Sprintf("%d of 4 tasks run: %+v", running, st.Connectors)
+	}
+	r.t.Fatal(why)
 }

@@ -9,6 +9,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -65,7 +66,8 @@ type options struct {
 	sourceAddr, targetAddr func(r *rig) (host string, port int)
 	source, sink           map[string]string // more options of the connectors
 	noLedger               bool
-	data                   string // folder for the program's data
+	data                   string         // folder for the program's data
+	worker                 map[string]any // more of the worker's, with nameServer
 	// nameServer is that of the RocketMQ cluster that topics are in; "": they are
 	// in data.
 	nameServer string
@@ -121,7 +123,9 @@ func (r *rig) connectors(o options) {
 		o.data = filepath.Join(r.dir, "data")
 	}
 	if o.nameServer != "" {
-		r.proc = r.worker("worker", map[string]any{"namesrvAddr": o.nameServer, "defaultTopicQueueNums": 4}, files...)
+		conf := map[string]any{"namesrvAddr": o.nameServer, "defaultTopicQueueNums": 4}
+		maps.Copy(conf, o.worker)
+		r.proc = r.worker("worker", conf, files...)
 		return
 	}
 	r.proc = &process.Process{Bin: bin, Data: o.data, Log: filepath.Join(r.dir, "towline.log"), Args: files}
