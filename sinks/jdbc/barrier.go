@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/towline/towline/connect"
 )
@@ -154,7 +155,7 @@ func (s *Sink) emptyAt(ctx context.Context, i int, r *connect.Record, n name, ke
 	if err := s.commitAhead(ctx, i); err != nil {
 		return err
 	}
-	e := emptying{key: key, other: key.as(barrierFailed), bar: bar, dropped: r.Flags&connect.Dropped != 0, stmt: "TRUNCATE TABLE " + n.quoted()}
+	e := emptying{key: key, other: key.as(barrierFailed), bar: bar, at: r, dropped: r.Flags&connect.Dropped != 0, stmt: "TRUNCATE TABLE " + n.quoted()}
 	if e.dropped && s.set.drops == dropTable {
 		e.stmt = "DROP TABLE IF EXISTS " + n.quoted()
 	}
@@ -193,7 +194,7 @@ func (s *Sink) rereadAt(ctx context.Context, i int, r *connect.Record, st *stop,
 	if err := s.commitAhead(ctx, i); err != nil {
 		return false, err
 	}
-	e := emptying{key: key, other: key.as(barrierSeen), bar: bar, then: "UPDATE " + s.stops.table.quoted() + " SET state = " + literal(string(connect.TableCopying)) +
+	e := emptying{key: key, other: key.as(barrierSeen), bar: bar, at: r, then: "UPDATE " + s.stops.table.quoted() + " SET state = " + literal(string(connect.TableCopying)) +
 		", since = CURRENT_TIMESTAMP(6)" + s.whereStop(st.name)}
 	if s.set.mode == modeUpsert && s.set.deletes {
 		e.stmt = "TRUNCATE TABLE " + st.name.quoted()
@@ -222,6 +223,7 @@ func (s *Sink) rereadAt(ctx context.Context, i int, r *connect.Record, st *stop,
 type emptying struct {
 	key, other barrierKey // other: not if that has come as far
 	bar        *connect.Barrier
+	at         *connect.Record
 	dropped    bool
 	stmt       string // "": its rows stay
 	then       string // what is committed with that it is empty
@@ -255,20 +257,28 @@ func (s *Sink) emptyOnce(ctx context.Context, e *emptying) error {
 }
 
 // lookAtBarrier reports whether a barrier has begun, and whether nothing is to be
-// done for it any more.
+// done for it any more. One that its partition has passed a later one before is no
+// barrier of the source that made that.
 func (s *Sink) lookAtBarrier(ctx context.Context, conn *sql.Conn, e *emptying) (begun, over bool, err error) {
-	rows, err := conn.QueryContext(ctx, "SELECT kind, id, state FROM "+s.barriers.table.quoted()+" WHERE connector = "+literal(s.ledger.connector)+
-		" AND barrier IN ("+literal(s.barrierHash(e.key))+", "+literal(s.barrierHash(e.other))+") AND `partition` = -1")
+	rows, err := conn.QueryContext(ctx, "SELECT kind, `partition`, id, state, `offset` FROM "+s.barriers.table.quoted()+" WHERE connector = "+literal(s.ledger.connector)+
+		" AND barrier IN ("+literal(s.barrierHash(e.key))+", "+literal(s.barrierHash(e.other))+") AND `partition` IN (-1, "+strconv.Itoa(int(e.at.Partition))+")")
 	if err != nil {
 		return false, false, err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var kind, id, state string
-		if err := rows.Scan(&kind, &id, &state); err != nil {
+		var partition int32
+		var offset int64
+		if err := rows.Scan(&kind, &partition, &id, &state, &offset); err != nil {
 			return false, false, err
 		}
 		switch {
+		case partition >= 0:
+			if kind == e.key.kind && id > e.bar.ID && offset < e.at.Offset {
+				return false, false, connect.Permanent(fmt.Errorf("jdbc: table %s was emptied at the source, and so it was later by the source's count and earlier in partition %d of topic %s: "+
+					"another source has written to that topic before; have this one write to topics of its own (topic.prefix), and read them with a sink of another name", e.key.source, partition, e.key.topic))
+			}
 		case id > e.bar.ID, id == e.bar.ID && state != stateEmptying:
 			over = true
 		case id == e.bar.ID:

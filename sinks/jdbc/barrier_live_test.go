@@ -400,6 +400,29 @@ func TestAPartitionIsReadFromBehindABarrier(t *testing.T) {
 	}
 }
 
+// A truncation of a source that counts from the begin, behind those of another one,
+// is not taken for one that was followed long ago.
+func TestATruncationOfAnotherSource(t *testing.T) {
+	p := newPartitioned(t, 2, 1)
+	b := p.table("b", plainDef, "")
+	p.seq = 100
+	p.barrier(truncated(b, 0))
+	p.seq = 0
+	p.put(0, insert(b, 1, "x"))
+	p.barrier(truncated(b, 0))
+	p.open(0)
+	p.mustRead(0, 2)
+	p.mustRead(1, 1)
+	p.content("b", "1x")
+	p.mustRead(0, 1)
+	p.content("b", "1x")
+	p.stops("b stopped")
+	var why string
+	if err := p.db.QueryRow("SELECT reason FROM " + p.to + "._towline_offsets_stopped").Scan(&why); err != nil || !strings.Contains(why, "another source has written") {
+		t.Errorf("it is stopped for %q, %v", why, err)
+	}
+}
+
 // Partitions that a topic has had since never had its barriers, and do not stand
 // for those that did.
 func TestATopicGrowsBehindABarrier(t *testing.T) {
