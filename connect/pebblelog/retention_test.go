@@ -144,13 +144,20 @@ func TestRetentionRunsByItself(t *testing.T) {
 }
 
 // TestTrimGivesSpaceBack waits for compactions, which take their time. What is
-// still in level 0 stays until more comes.
+// still in level 0 stays until more comes: gatherSublevels of flushes, each of
+// memTables at most.
 func TestTrimGivesSpaceBack(t *testing.T) {
-	l := openLog(t, Options{memTableBytes: 2 << 20})
+	const (
+		memTable = 1 << 20
+		stays    = gatherSublevels * memTables * memTable
+		size     = 256 << 10
+		count    = 3 * stays / size
+	)
+	l := openLog(t, Options{memTableBytes: memTable, restEvery: time.Hour, restBytes: restBytes})
 	mustCreate(t, l, "t", 1)
 	rng := rand.New(rand.NewPCG(7, 8))
-	value := make([]byte, 1<<20)
-	for range 64 {
+	value := make([]byte, size)
+	for range count {
 		for i := 0; i < len(value); i += 8 {
 			u64s(value[i:i], rng.Uint64())
 		}
@@ -159,21 +166,23 @@ func TestTrimGivesSpaceBack(t *testing.T) {
 	if err := l.db.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	before := l.Stats().DiskBytes
-	if err := l.Trim(t.Context(), "t", 0, 64); err != nil {
+	if before := l.Stats().DiskBytes; before < 2*stays {
+		t.Fatalf("%d bytes are there", before)
+	}
+	if err := l.Trim(t.Context(), "t", 0, count); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.db.Flush(); err != nil {
 		t.Fatal(err)
 	}
 	deadline := time.Now().Add(time.Minute)
-	for tables := before; tables > before/3; {
+	for tables := int64(count * size); tables > stays; {
 		tables = 0
 		for _, lv := range l.db.Metrics().Levels {
 			tables += lv.TablesSize
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%d of %d bytes are still there", tables, before)
+			t.Fatalf("%d bytes are still there, more than %d", tables, stays)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
