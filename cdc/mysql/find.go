@@ -88,7 +88,12 @@ func (s *Source) began(ctx context.Context, x *position, file string) (at int64,
 // events gives look what is in the log from the begin of a file on, until it has
 // seen enough.
 func (s *Source) events(ctx context.Context, x *position, file string, look func(h *binlog.Header, event []byte) (enough bool, err error)) error {
-	d, _, err := s.settings.openDumpOf(ctx, &position{mode: byFile, server: x.server, file: file, pos: 4}, x.mode == byDomain)
+	return s.eventsFrom(ctx, &position{mode: byFile, server: x.server, file: file, pos: 4}, x.mode == byDomain, look)
+}
+
+// eventsFrom is events from a position on.
+func (s *Source) eventsFrom(ctx context.Context, from *position, maria bool, look func(h *binlog.Header, event []byte) (enough bool, err error)) error {
+	d, _, err := s.settings.openDumpOf(ctx, from, maria)
 	if err != nil {
 		return err
 	}

@@ -128,25 +128,15 @@ func (s *Source) existsMaria(ctx context.Context, db *sql.DB, x *position) error
 	}
 	// One that another server made, or that the log has passed over, the server
 	// tells when it is asked for what follows.
-	d, _, err := s.settings.openDump(ctx, x)
-	if err != nil {
+	err = s.eventsFrom(ctx, x, true, func(h *binlog.Header, _ []byte) (bool, error) { return h.Type == binlog.MariaGTIDEvent, nil })
+	n, words := code(err)
+	if n != erLogFatal {
+		return s.settings.explain("look for a place in the log of", err)
+	}
+	if err = s.settings.lost(err, x); !errors.Is(err, connect.ErrPositionLost) {
 		return err
 	}
-	defer d.close()
-	defer context.AfterFunc(ctx, func() { d.end(ctx.Err()) })()
-	for {
-		event, err := d.next()
-		if err != nil {
-			if why := s.settings.lost(err, x); !errors.Is(why, connect.ErrPositionLost) {
-				return why
-			}
-			_, words := code(err)
-			return connect.Permanent(fmt.Errorf("the server's log has no place %s: it says %q", x.domains, words))
-		}
-		if h, err := binlog.ParseHeader(event); err != nil || h.Type == binlog.MariaGTIDEvent {
-			return err
-		}
-	}
+	return connect.Permanent(fmt.Errorf("the server's log has no place %s: it says %q", x.domains, words))
 }
 
 // catchingUpMaria returns why the server may yet get transactions that it lacks,
