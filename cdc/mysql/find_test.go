@@ -75,10 +75,7 @@ func (r *rig) find(t *testing.T, all *tape, at time.Time, want []string) {
 	if err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}
-	tp := newTape(last.state)
-	for _, e := range changes {
-		tp.state[e.Key] = e.Pos
-	}
+	tp := newTapeAfter(last.state, changes)
 	if len(want) > 0 { // else there is nothing to wait for
 		until(t, r.open(t, pos, tp.entries()), tp)
 	}

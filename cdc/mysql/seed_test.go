@@ -32,23 +32,9 @@ func TestShapesAreThoseOfThePosition(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stop := make(chan struct{})
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for i := 1; ; i++ {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			if _, err := srv.DB().ExecContext(t.Context(), fmt.Sprintf("ALTER TABLE %s.t MODIFY c VARCHAR(%d), ALGORITHM=COPY", r.db, 1+i)); err != nil {
-				t.Error(err)
-				return
-			}
-		}
-	})
-	defer wg.Wait()
-	defer close(stop)
+	defer r.repeating(t, func(i int) string {
+		return fmt.Sprintf("ALTER TABLE %s.t MODIFY c VARCHAR(%d), ALGORITHM=COPY", r.db, 1+i)
+	})()
 	for range 40 {
 		sh := newShapes(s.settings, f, s.halted)
 		pos, _, err := s.first(t.Context(), db, f, sh)
@@ -63,6 +49,26 @@ func TestShapesAreThoseOfThePosition(t *testing.T) {
 			t.Fatalf("the position has %d statements, and the shape %d", made, c.Length-1)
 		}
 	}
+}
+
+// repeating executes statements, counted from 1 on, until stop is called.
+func (r *rig) repeating(t *testing.T, statement func(i int) string) (stop func()) {
+	end := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for i := 1; ; i++ {
+			select {
+			case <-end:
+				return
+			default:
+			}
+			if _, err := r.srv.DB().ExecContext(t.Context(), statement(i)); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	return func() { close(end); wg.Wait() }
 }
 
 // The same of a server without GTIDs, with the right to hold up statements and
@@ -98,28 +104,11 @@ func firstBeside(t *testing.T, r *rig, creates bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stop := make(chan struct{})
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer close(stop)
-	run := func(text string) {
-		wg.Go(func() {
-			for i := 1; ; i++ {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				if _, err := r.srv.DB().ExecContext(t.Context(), fmt.Sprintf(text, r.db, i)); err != nil {
-					t.Error(err)
-					return
-				}
-			}
-		})
-	}
-	run("ALTER TABLE %s.t MODIFY c VARCHAR(%d), ALGORITHM=COPY")
+	defer r.repeating(t, func(i int) string {
+		return fmt.Sprintf("ALTER TABLE %s.t MODIFY c VARCHAR(%d), ALGORITHM=COPY", r.db, i)
+	})()
 	if creates {
-		run("CREATE TABLE %s.n%d (id INT PRIMARY KEY)")
+		defer r.repeating(t, func(i int) string { return fmt.Sprintf("CREATE TABLE %s.n%d (id INT PRIMARY KEY)", r.db, i) })()
 	}
 	for range 20 {
 		sh := newShapes(s.settings, f, s.halted)

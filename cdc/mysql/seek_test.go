@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -94,6 +95,15 @@ func TestSeek(t *testing.T) {
 	}
 }
 
+// newTapeAfter is a tape that begins with a State of which some has changed.
+func newTapeAfter(state, changes []offsets.Entry) *tape {
+	tp := newTape(state)
+	for _, e := range changes {
+		tp.state[e.Key] = e.Pos
+	}
+	return tp
+}
+
 // seek moves a source and reads on. It returns whether it could be moved.
 func (r *rig) seek(t *testing.T, all *tape, from, to stopAt) bool {
 	t.Helper()
@@ -104,10 +114,7 @@ func (r *rig) seek(t *testing.T, all *tape, from, to stopAt) bool {
 		}
 		return false
 	}
-	tp := newTape(from.state)
-	for _, e := range changes {
-		tp.state[e.Key] = e.Pos
-	}
+	tp := newTapeAfter(from.state, changes)
 	state := tp.entries()
 	until(t, r.open(t, pos, state), tp)
 	diff(t, tp.texts(), all.texts()[to.records:])
@@ -166,7 +173,7 @@ func TestSeekRefused(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			events := r.srv.Query(t, fmt.Sprintf("SHOW BINLOG EVENTS IN '%s' FROM %d LIMIT 2", cmpOr(p.file, "binlog.000001"), max(p.pos, 4)))
+			events := r.srv.Query(t, fmt.Sprintf("SHOW BINLOG EVENTS IN '%s' FROM %d LIMIT 2", cmp.Or(p.file, "binlog.000001"), max(p.pos, 4)))
 			for place, want := range m.bad {
 				place = strings.NewReplacer("$gap", strings.Replace(fmt.Sprint(r.place(t, at.pos)["gtids"]), ":1-", ":2-", 1), "$f", p.file, "$in", fmt.Sprint(events[1][1]), "$wrong", fmt.Sprint(p.pos+1), "$", fmt.Sprint(r.srv.Query(t, "SELECT @@server_uuid")[0][0])).Replace(place)
 				if _, _, err := r.source(t).Seek(t.Context(), before.pos, before.state, parsed(t, place)); err == nil || !connect.IsPermanent(err) || !strings.Contains(err.Error(), want) {
@@ -215,18 +222,8 @@ func TestSeekRefusedByMariaDB(t *testing.T) {
 		if err != nil {
 			t.Fatal(gtids, err)
 		}
-		moved := newTape(at.state)
-		for _, e := range changes {
-			moved.state[e.Key] = e.Pos
-		}
+		moved := newTapeAfter(at.state, changes)
 		until(t, r.open(t, pos, moved.entries()), moved)
 		diff(t, moved.texts(), want)
 	}
-}
-
-func cmpOr(a, b string) string {
-	if a == "" {
-		return b
-	}
-	return a
 }

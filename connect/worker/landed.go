@@ -114,7 +114,8 @@ func (l *landed) drop(b *connect.Batch) {
 
 // has reports whether r is in its partition already. Rows of a snapshot are
 // read anew with other values, and the last thing that was told of a table's shape
-// does no harm when it comes again, see tellsShapes. What is no change has the Seq of the one before it.
+// does no harm when it comes again, see tellsShapes. What is no change has the Seq
+// of the one before it.
 func (l *landed) has(r *connect.Record) bool {
 	seq, ok := l.seqs[partition{r.Topic, r.Partition}]
 	if !ok {

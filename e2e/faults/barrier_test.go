@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -18,8 +17,6 @@ func (r *rig) sweeping(rest time.Duration) (stop func()) {
 	r.t.Helper()
 	const swept = "CREATE TABLE work.swept (id INT PRIMARY KEY, n INT NOT NULL, t VARCHAR(200))"
 	r.source.Exec(r.t, swept)
-	ctx, cancel := context.WithCancel(r.t.Context())
-	done := make(chan error, 1)
 	do := func(stmts string) error {
 		for _, stmt := range strings.Split(stmts, "; ") {
 			if _, err := r.source.DB().ExecContext(r.t.Context(), stmt); err != nil {
@@ -28,40 +25,31 @@ func (r *rig) sweeping(rest time.Duration) (stop func()) {
 		}
 		return nil
 	}
-	emptied := 0
-	go func() {
-		for n := 0; ctx.Err() == nil; n++ {
-			id := rand.IntN(400)
-			stmts := fmt.Sprintf("INSERT INTO work.swept VALUES (%d, %d, REPEAT('x', %d)), (%d, 0, NULL) ON DUPLICATE KEY UPDATE n = n + 1", id, n, id%200, id+1)
-			switch rand.IntN(60) {
-			case 0:
-				stmts = "TRUNCATE TABLE work.swept"
-			case 1:
-				stmts = "DROP TABLE work.swept; " + swept
-			case 2:
-				stmts = "RENAME TABLE work.swept TO work.aside; DROP TABLE work.aside; " + swept
-			case 3:
-				stmts = "CREATE TABLE work.aside LIKE work.swept; INSERT INTO work.aside SELECT id + 1, n, t FROM work.swept; RENAME TABLE work.swept TO work.other, work.aside TO work.swept; DROP TABLE work.other"
-			case 4, 5, 6, 7, 8, 9, 10, 11:
-				stmts = fmt.Sprintf("DELETE FROM work.swept WHERE id BETWEEN %d AND %d", id, id+20)
-			}
-			if !strings.HasPrefix(stmts, "INSERT") && !strings.HasPrefix(stmts, "DELETE") {
-				emptied++
-			}
-			if err := do(stmts); err != nil {
-				done <- err
-				return
-			}
-			time.Sleep(rest)
+	n, emptied := 0, 0
+	end := r.repeating(rest, func() error {
+		id := rand.IntN(400)
+		stmts := fmt.Sprintf("INSERT INTO work.swept VALUES (%d, %d, REPEAT('x', %d)), (%d, 0, NULL) ON DUPLICATE KEY UPDATE n = n + 1", id, n, id%200, id+1)
+		switch rand.IntN(60) {
+		case 0:
+			stmts = "TRUNCATE TABLE work.swept"
+		case 1:
+			stmts = "DROP TABLE work.swept; " + swept
+		case 2:
+			stmts = "RENAME TABLE work.swept TO work.aside; DROP TABLE work.aside; " + swept
+		case 3:
+			stmts = "CREATE TABLE work.aside LIKE work.swept; INSERT INTO work.aside SELECT id + 1, n, t FROM work.swept; RENAME TABLE work.swept TO work.other, work.aside TO work.swept; DROP TABLE work.other"
+		case 4, 5, 6, 7, 8, 9, 10, 11:
+			stmts = fmt.Sprintf("DELETE FROM work.swept WHERE id BETWEEN %d AND %d", id, id+20)
 		}
-		done <- nil
-	}()
+		if !strings.HasPrefix(stmts, "INSERT") && !strings.HasPrefix(stmts, "DELETE") {
+			emptied++
+		}
+		n++
+		return do(stmts)
+	})
 	return func() {
 		r.t.Helper()
-		cancel()
-		if err := <-done; err != nil {
-			r.t.Error(err)
-		}
+		end()
 		r.t.Logf("emptied %d times", emptied)
 	}
 }

@@ -12,12 +12,21 @@ import (
 // stepping raises the counters of random rows, with a rest between two
 // transactions, until stop is called.
 func (r *rig) stepping(rest time.Duration) (stop func()) {
+	return r.repeating(rest, func() error {
+		at, n := rand.IntN(steps), 1+rand.IntN(30)
+		_, err := r.source.DB().ExecContext(r.t.Context(), fmt.Sprintf("UPDATE %s.steps SET n = n + 1 WHERE id BETWEEN %d AND %d", database, at, at+n))
+		return err
+	})
+}
+
+// repeating calls step, with a rest between two calls, until it fails or stop is
+// called.
+func (r *rig) repeating(rest time.Duration, step func() error) (stop func()) {
 	ctx, cancel := context.WithCancel(r.t.Context())
 	done := make(chan error, 1)
 	go func() {
 		for ctx.Err() == nil {
-			at, n := rand.IntN(steps), 1+rand.IntN(30)
-			if _, err := r.source.DB().ExecContext(r.t.Context(), fmt.Sprintf("UPDATE %s.steps SET n = n + 1 WHERE id BETWEEN %d AND %d", database, at, at+n)); err != nil {
+			if err := step(); err != nil {
 				done <- err
 				return
 			}
