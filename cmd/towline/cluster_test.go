@@ -14,6 +14,7 @@ import (
 	"github.com/towline/towline/connect"
 	"github.com/towline/towline/connect/deadletter"
 	"github.com/towline/towline/connect/frame"
+	"github.com/towline/towline/connect/herder"
 	"github.com/towline/towline/connect/rocketlog"
 	"github.com/towline/towline/connect/rocketlog/remoting"
 	"github.com/towline/towline/connect/worker"
@@ -81,6 +82,37 @@ func (m *team) owner(by *rocketWorker, connector, not string) (w *rocketWorker) 
 	return w
 }
 
+// settled waits until, by the word of a worker, some workers are the members, and
+// each task runs where it is to: nothing moves as long as nothing happens.
+func (m *team) settled(by *rocketWorker, members ...*rocketWorker) {
+	m.t.Helper()
+	by.await("all tasks where they belong", func() bool {
+		_, text := by.ask("GET", "/v1/cluster", "")
+		var c herder.Cluster
+		if json.Unmarshal([]byte(text), &c) != nil || c.Mode != "distributed" || len(c.Members) != len(members) || len(c.Assignments) == 0 {
+			return false
+		}
+		for _, w := range members {
+			if !slices.ContainsFunc(c.Members, func(o herder.Member) bool { return o.Worker == w.addr && o.State == "alive" }) {
+				return false
+			}
+		}
+		return !slices.ContainsFunc(c.Assignments, func(a herder.Assignment) bool { return a.State != worker.StateRunning || a.Worker != a.Assigned })
+	})
+}
+
+// settledOwner is owner once nothing moves.
+func (m *team) settledOwner(connector string) *rocketWorker {
+	m.t.Helper()
+	m.settled(m.workers[0], m.workers...)
+	return m.owner(m.workers[0], connector, "")
+}
+
+// without returns the workers but for one.
+func (m *team) without(w *rocketWorker) []*rocketWorker {
+	return slices.DeleteFunc(slices.Clone(m.workers), func(o *rocketWorker) bool { return o == w })
+}
+
 // other returns a worker that is not one.
 func (m *team) other(w *rocketWorker) *rocketWorker {
 	return m.workers[(slices.Index(m.workers, w)+1)%len(m.workers)]
@@ -112,9 +144,10 @@ func TestWorkersShareConnectors(t *testing.T) {
 	m.lettersAnywhere()
 	m.topicIsMade(c)
 
-	dead := m.owner(m.workers[0], "in", "")
+	dead := m.settledOwner("in")
 	dead.kill()
 	m.change()
+	m.settled(m.other(dead), m.without(dead)...)
 	m.owner(m.other(dead), "in", dead.addr)
 	m.arrived(m.other(dead))
 	dead.launch()
@@ -186,7 +219,7 @@ func (m *team) granted() {
 // go on then.
 func (m *team) zombie(connector string) {
 	m.t.Helper()
-	old := m.owner(m.workers[0], connector, "")
+	old := m.settledOwner(connector) // else it may be no owner any more when it stops
 	signal := func(s syscall.Signal) {
 		if err := old.proc.cmd.Process.Signal(s); err != nil {
 			m.t.Fatal(err)
@@ -196,6 +229,7 @@ func (m *team) zombie(connector string) {
 	m.change() // may be on its way when it stops
 	signal(syscall.SIGSTOP)
 	m.change()
+	m.settled(m.other(old), m.without(old)...) // it is expelled, which it will hear
 	m.owner(m.other(old), connector, old.addr)
 	signal(syscall.SIGCONT)
 	m.change()
@@ -217,12 +251,7 @@ func (m *team) sameEverywhere() {
 			})
 		}
 	}
-	_, text := m.workers[0].ask("GET", "/v1/cluster", "")
-	for _, w := range m.workers {
-		if !strings.Contains(text, w.addr) || !strings.Contains(text, "distributed") {
-			m.t.Errorf("the cluster is %s, without %s", text, w.addr)
-		}
-	}
+	m.settled(m.workers[0], m.workers...)
 }
 
 // statusEverywhere: all workers show all tasks, with who runs them.
@@ -271,10 +300,15 @@ func (m *team) lettersAnywhere() {
 		m.srv.Exec(m.t, fmt.Sprintf("INSERT INTO %s.b VALUES (%d, 'too long')", m.db, i))
 	}
 	m.arrivedAll(m.workers[0])
+	m.settled(m.workers[0], m.workers...)
 	var page deadletter.Page
-	_, text := m.workers[1].ask("GET", "/v1/connectors/strict/deadletters", "")
-	if err := json.Unmarshal([]byte(text), &page); err != nil || len(page.Letters) != n {
-		m.t.Fatalf("the dead letters are %s, %v", text, err)
+	m.workers[1].await("all dead letters", func() bool { // brokers tell others late what is there, and it may not know the connector yet
+		page = deadletter.Page{}
+		code, text := m.workers[1].ask("GET", "/v1/connectors/strict/deadletters", "")
+		return code == 200 && json.Unmarshal([]byte(text), &page) == nil && len(page.Letters) >= n
+	})
+	if len(page.Letters) != n {
+		m.t.Fatalf("%d rows have the dead letters %+v", n, page.Letters)
 	}
 	m.srv.Exec(m.t, "ALTER TABLE "+to+".b MODIFY v VARCHAR(20)")
 	ids := map[*rocketWorker][]int64{} // a third of them by each worker

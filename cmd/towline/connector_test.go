@@ -55,7 +55,7 @@ func TestConnectorCommands(t *testing.T) {
 	s.expect(exitConfig, "Unknown task: out-7", "task", "restart", "out", "7")
 	s.says(exitOK, `"state":"RUNNING"`, "connector", "get", "out", "-json")
 	s.expect(exitOK, "out-0", "cluster", "tasks")
-	s.expect(exitOK, "0 RUNNING", "task", "get", "out", "0")
+	s.says(exitOK, "0 RUNNING", "task", "get", "out", "0")
 	s.expect(exitConfig, "No status found for task out-7", "task", "get", "out", "7")
 	s.expect(exitOK, "changed out", "connector", "patch", "out", "errors.log.enable=true", "errors.tolerance=none")
 	s.expect(exitOK, `"errors.log.enable": "true"`, "connector", "config", "out")

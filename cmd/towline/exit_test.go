@@ -203,7 +203,7 @@ func copyAndStop(t *testing.T, s *sandbox, srv *mysqltest.Server, db string) {
 func waitFindsFaults(t *testing.T, s *sandbox) {
 	t.Helper()
 	p := s.serve("good.json", "wrong-copy.json")
-	r := s.run("status", "--wait", "--timeout", "20s")
+	r := s.run("status", "--wait", "--timeout", "3m")
 	if r.code != exitRuntime || !strings.Contains(r.err, "copy-0 has failed") {
 		t.Errorf("status --wait beside a task that has failed: exit code %d:\n%s%s", r.code, r.out, r.err)
 	}

@@ -45,7 +45,7 @@ func TestMoveToRocketMQ(t *testing.T) {
 	srv.Exec(t, "INSERT INTO "+db+".a VALUES (3, 3)")
 	srv.Exec(t, "UPDATE "+db+".a SET n = 10 WHERE id = 1")
 	w.must(201, "POST", "/connectors", strings.Replace(out, `"name": "copy"`, `"name": "copy-2"`, 1)) // 7
-	w.must(200, "GET", "/v1/status?wait=100s", "")
+	w.must(200, "GET", "/v1/status?wait=3m", "")
 	for table, want := range map[string]string{"a": "[[1 10] [3 3]]", "b": "[[1] [1] [2] [2] [3] [3]]"} {
 		if got := fmt.Sprint(srv.Query(t, "SELECT * FROM "+db+"_copy."+table+" ORDER BY 1")); got != want {
 			t.Errorf("the copy of %s has %s, want %s", table, got, want)

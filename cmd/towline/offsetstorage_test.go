@@ -41,7 +41,7 @@ func TestOffsetsElsewhere(t *testing.T) {
 			in := strings.Replace(source(srv, srv.User, srv.Password, rows), `"topic.prefix"`, fmt.Sprintf(`"database.server.id": %d, "topic.prefix"`, ids[name]), 1)
 			w.must(201, "POST", "/connectors", in)
 			w.must(201, "POST", "/connectors", `{"name": "out", "config": {"connector.class": "file", "file": "out.jsonl", "topics.regex": "t\\..*"}}`)
-			w.must(200, "GET", "/v1/status?wait=100s", "")
+			w.must(200, "GET", "/v1/status?wait=3m", "")
 			ctx, stop := context.WithCancel(t.Context())
 			var inserting sync.WaitGroup
 			inserting.Go(func() {
@@ -58,7 +58,7 @@ func TestOffsetsElsewhere(t *testing.T) {
 			}
 			stop()
 			inserting.Wait()
-			w.must(200, "GET", "/v1/status?wait=100s", "")
+			w.must(200, "GET", "/v1/status?wait=3m", "")
 			var want int
 			if err := srv.DB().QueryRow("SELECT COUNT(*) FROM " + rows + ".a").Scan(&want); err != nil {
 				t.Fatal(err)

@@ -8,10 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/towline/towline/connect/worker"
 	"github.com/towline/towline/e2e/mysqltest"
 )
 
@@ -73,7 +75,26 @@ func (s *sandbox) must(code int, method, path, body string) string {
 // arrived waits until all that is committed has arrived.
 func (s *sandbox) arrived() {
 	s.t.Helper()
-	s.must(200, "GET", "/v1/status?wait=60s", "")
+	s.must(200, "GET", "/v1/status?wait=3m", "")
+}
+
+// atRest waits until the only task of a connector that is stopped has ended.
+func (s *sandbox) atRest(connector string) {
+	s.t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		var st worker.Status
+		text := s.must(200, "GET", "/v1/status", "")
+		if err := json.Unmarshal([]byte(text), &st); err != nil {
+			s.t.Fatal(err)
+		}
+		i := slices.IndexFunc(st.Connectors, func(c worker.ConnectorStatus) bool { return c.Name == connector })
+		if i >= 0 && len(st.Connectors[i].Tasks) == 1 && st.Connectors[i].Tasks[0].State == worker.StateStopped {
+			return
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("%s does not come to rest: %s", connector, text)
+		}
+	}
 }
 
 // A pipeline from beginning to end over REST alone: made, stopped, its offsets

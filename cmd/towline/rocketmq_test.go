@@ -65,7 +65,7 @@ func (w *rocketWorker) log() string {
 // await waits until something holds of a worker that goes on.
 func (w *rocketWorker) await(what string, holds func() bool) {
 	w.t.Helper()
-	for deadline := time.Now().Add(2 * patience); !holds(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !holds(); time.Sleep(20 * time.Millisecond) {
 		select {
 		case err := <-w.proc.ended:
 			w.proc.ended <- err
@@ -85,7 +85,7 @@ func (w *rocketWorker) ask(method, path, body string) (code int, answer string) 
 		w.t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 2 * patience}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
 	resp, err := client.Do(req)
 	if err != nil {
 		return 0, err.Error()

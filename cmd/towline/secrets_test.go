@@ -97,7 +97,7 @@ func TestSecretsStayHidden(t *testing.T) {
 	}
 	noSecret(t, "doctor of a broken pipeline", r.out+r.err)
 	p = s.serve(append([]string{"--log-level", "debug", "--log-format", "json"}, files...)...)
-	r = s.run("status", "--wait", "--timeout", "20s")
+	r = s.run("status", "--wait", "--timeout", "3m")
 	noSecret(t, "status of a broken pipeline", r.out+r.err)
 	noSecret(t, "status --json of a broken pipeline", s.run("status", "--json").out+s.get("/metrics"))
 	noSecret(t, "the log of a broken pipeline", p.stop().err)
