@@ -91,6 +91,9 @@ type Converter interface {
 	Encode(dst *Messages, b *Batch) error
 	// Decode appends the records of src to dst, whose values may point into
 	// the messages' memory. Records get Topic and Partition of their message.
+	// Of both, a *BatchError is about the records or messages that it names; any
+	// other error is about none, but about what the Converter needs, and a retry
+	// may mend it.
 	Decode(dst *Batch, src []Message) error
 }
 

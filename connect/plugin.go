@@ -91,7 +91,10 @@ type Env struct {
 	// A source that another server knows by a name has one for all of them, so that
 	// who is given the task has it, whatever the one before does.
 	Cluster string
-	Logger  *slog.Logger
+	// Store is the log's own, for what is not the task's alone: see package
+	// connect/registry. nil: there is none.
+	Store  offsets.Store
+	Logger *slog.Logger
 	// Report tells the state of one table, whenever it changes or moves on.
 	Report func(TableStatus)
 	// Gauge sets a number that metrics and status show. labels are pairs.

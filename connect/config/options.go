@@ -16,7 +16,7 @@ func Common() []connect.Option {
 		{Name: "key.converter", Type: connect.TypeClass, Importance: connect.Low, Group: "Common",
 			Doc: "The converter of message keys. It follows `value.converter`; give it only to say so."},
 		{Name: "value.converter", Type: connect.TypeClass, Default: "frame", Importance: connect.Low, Group: "Common",
-			Doc: "The form of messages in the topics: `frame` (compact batches, between Towline's own ends), `json` or `debezium`. " +
+			Doc: "The form of messages in the topics: `frame` (compact batches, between Towline's own ends), `json` or `debezium`, or `avro`. " +
 				"Options of the converter begin with `value.converter.`. The connectors that read a topic must use the one that wrote it."},
 		{Name: "transforms", Type: connect.TypeList, Importance: connect.Low, Group: "Transforms",
 			Doc: "Names of transforms to apply, in order. The options of transform `t` begin with `transforms.t.`; `transforms.t.type` is its class."},

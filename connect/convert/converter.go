@@ -1,11 +1,13 @@
 package convert
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
 
 	"github.com/towline/towline/connect"
+	"github.com/towline/towline/connect/registry"
 )
 
 // Headers of messages.
@@ -20,23 +22,52 @@ const (
 // maxKeep is how large the buffer of a direction may stay between batches.
 const maxKeep = 4 << 20
 
-// converter is the Converter "json".
+// writer writes keys and values in one form.
+type writer interface {
+	AppendKey(dst []byte, r *connect.Record) ([]byte, error)
+	AppendValue(dst []byte, r *connect.Record) ([]byte, error)
+	// room returns about how much of a buffer both take.
+	room(r *connect.Record) int
+}
+
+// messageReader reads what a writer has written.
+type messageReader interface {
+	// decode appends the record of one message.
+	decode(dst *connect.Batch, m *connect.Message) error
+}
+
+// converter makes a message of each record, and a record of each message.
 type converter struct {
-	enc        *Encoder
+	enc        *Encoder // of values; it writes JSON itself
+	w          writer
 	tombstones bool
 	buf        []byte
 	now        int64 // when the batch came here
-	dec        decoder
+	dec        messageReader
 }
 
-func newConverter(cfg connect.Config, env connect.Env) *converter {
-	opts := encoderOptions(cfg, env)
+// newConverter returns a converter that lacks a writer and a reader.
+func newConverter(opts EncoderOptions, cfg connect.Config) *converter {
 	c := &converter{tombstones: cfg.Bool(optTombstones)}
 	opts.Clock = func() int64 { return c.now }
 	c.enc = NewEncoder(opts)
 	c.enc.max = int(cfg.Int(optCacheSize))
-	c.dec = newDecoder(opts.Binary, c.enc.max)
 	return c
+}
+
+// newJSON returns the Converter "json".
+func newJSON(cfg connect.Config, env connect.Env) *converter {
+	c := newConverter(jsonOptions(cfg, env), cfg)
+	c.w = c.enc
+	dec := newDecoder(c.enc.opts.Binary, c.enc.max)
+	c.dec = &dec
+	return c
+}
+
+// isOutage reports whether err is of a registry, and so of no single message.
+func isOutage(err error) bool {
+	var out *registry.Outage
+	return errors.As(err, &out)
 }
 
 // Encode implements connect.Converter.
@@ -51,6 +82,9 @@ func (c *converter) Encode(dst *connect.Messages, b *connect.Batch) error {
 			continue
 		}
 		if err := c.encode(dst, b, i); err != nil {
+			if isOutage(err) {
+				return err
+			}
 			failed = append(failed, connect.RecordError{Index: i, Err: err})
 		}
 	}
@@ -68,7 +102,7 @@ const maxDirect = 32 << 10
 // encode appends the messages of record i.
 func (c *converter) encode(dst *connect.Messages, b *connect.Batch, i int) error {
 	r := &b.Records[i]
-	room := c.enc.room(r)
+	room := c.w.room(r)
 	buf := c.buf[:0]
 	if room <= maxDirect {
 		buf = dst.Scratch(room)
@@ -113,7 +147,7 @@ func tombstone(r *connect.Record) bool {
 
 // text appends the key of r, whose length it returns, and its value.
 func (c *converter) text(dst []byte, r *connect.Record) (_ []byte, key int, err error) {
-	dst, err = c.enc.AppendKey(dst, r)
+	dst, err = c.w.AppendKey(dst, r)
 	if err != nil {
 		return dst, 0, err
 	}
@@ -124,7 +158,7 @@ func (c *converter) text(dst []byte, r *connect.Record) (_ []byte, key int, err 
 		}
 		return dst, key, err
 	}
-	dst, err = c.enc.AppendValue(dst, r)
+	dst, err = c.w.AppendValue(dst, r)
 	return dst, key, err
 }
 
@@ -186,7 +220,7 @@ func (c *converter) movedHeader(dst *connect.Messages, b *connect.Batch, i int) 
 		return h, nil // it was dropped, or is in another batch
 	}
 	p := dst.Scratch(256)
-	p, err := c.enc.AppendKey(p, &b.Records[other])
+	p, err := c.w.AppendKey(p, &b.Records[other])
 	if err != nil {
 		return h, err
 	}
@@ -212,6 +246,9 @@ func (c *converter) Decode(dst *connect.Batch, src []connect.Message) error {
 		n := len(dst.Records)
 		if err := c.dec.decode(dst, m); err != nil {
 			dst.Records = dst.Records[:n]
+			if isOutage(err) {
+				return err
+			}
 			failed = append(failed, connect.RecordError{Index: i, Err: err})
 			continue
 		}

@@ -18,6 +18,11 @@ func readDecimal(dst *connect.Batch, d *decoder, s *scanner, c *schema.Column) (
 	if err != nil {
 		return schema.Value{}, err
 	}
+	return unscaledValue(dst, b, c)
+}
+
+// unscaledValue makes a value of the bytes of Kafka Connect's Decimal.
+func unscaledValue(dst *connect.Batch, b []byte, c *schema.Column) (schema.Value, error) {
 	if len(b) == 0 || len(b) > 28 {
 		return schema.Value{}, fmt.Errorf("%d bytes of a decimal are not 1 to 28", len(b))
 	}
@@ -47,6 +52,11 @@ func readDecimalText(dst *connect.Batch, _ *decoder, s *scanner, c *schema.Colum
 	if err != nil {
 		return schema.Value{}, err
 	}
+	return digitsValue(dst, b, c)
+}
+
+// digitsValue makes a value of the digits of a decimal.
+func digitsValue(dst *connect.Batch, b []byte, c *schema.Column) (schema.Value, error) {
 	if c.Type.IsInteger() {
 		n, err := strconv.ParseUint(text(b), 10, 64)
 		if err != nil {

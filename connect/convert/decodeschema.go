@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/towline/towline/connect"
@@ -15,10 +16,14 @@ import (
 type connectSchema struct {
 	Type       string            `json:"type"`
 	Optional   bool              `json:"optional"`
-	Name       string            `json:"name"`
-	Parameters map[string]string `json:"parameters"`
-	Fields     []connectSchema   `json:"fields"`
-	Field      string            `json:"field"`
+	Name       string            `json:"name,omitempty"`
+	Version    int               `json:"version,omitempty"`
+	Doc        string            `json:"doc,omitempty"`
+	Default    json.RawMessage   `json:"default,omitempty"`
+	Parameters map[string]string `json:"parameters,omitempty"`
+	Items      *connectSchema    `json:"items,omitempty"` // of an array
+	Fields     []connectSchema   `json:"fields,omitempty"`
+	Field      string            `json:"field,omitempty"`
 }
 
 // rowSchema is the schema of a value.
@@ -71,11 +76,22 @@ func (d *decoder) parseRowSchema(head []byte) (*rowSchema, error) {
 	if err := json.Unmarshal(head, &cs); err != nil {
 		return nil, err
 	}
+	rs, t, err := rowSchemaOf(&cs)
+	if err != nil || t == nil {
+		return rs, err
+	}
+	rs.fixed, err = newShape(t, rs.fields)
+	return rs, err
+}
+
+// rowSchemaOf returns what the schema of a value says, and the table that it
+// carries, if it does.
+func rowSchemaOf(cs *connectSchema) (*rowSchema, *schema.Table, error) {
 	if cs.Type != "struct" {
-		return nil, fmt.Errorf("it is a %q, not a struct", cs.Type)
+		return nil, nil, fmt.Errorf("it is a %q, not a struct", cs.Type)
 	}
 	rs := &rowSchema{name: cs.Name, made: map[string]*shape{}}
-	row := &cs
+	row := cs
 	if strings.HasSuffix(cs.Name, ".Envelope") {
 		rs.envelope = true
 		row = nil
@@ -85,24 +101,23 @@ func (d *decoder) parseRowSchema(head []byte) (*rowSchema, error) {
 			}
 		}
 		if row == nil {
-			return nil, errors.New("the envelope has no struct after")
+			return nil, nil, errors.New("the envelope has no struct after")
 		}
 	}
 	rs.fields = row.Fields
 	form := row.Parameters[tableParameter]
 	if form == "" {
-		return rs, nil
+		return rs, nil, nil
 	}
 	b, err := base64.StdEncoding.DecodeString(form)
 	if err != nil {
-		return nil, fmt.Errorf("parameter %s: %w", tableParameter, err)
+		return nil, nil, fmt.Errorf("parameter %s: %w", tableParameter, err)
 	}
 	t, _, err := schema.ParseTable(b)
 	if err != nil {
-		return nil, fmt.Errorf("parameter %s: %w", tableParameter, err)
+		return nil, nil, fmt.Errorf("parameter %s: %w", tableParameter, err)
 	}
-	rs.fixed, err = newShape(t, rs.fields)
-	return rs, err
+	return rs, t, nil
 }
 
 // shape returns the table of a message's rows.
@@ -140,23 +155,11 @@ func (d *decoder) madeShape(rs *rowSchema, db, table string, key []byte) (*shape
 	if sh := rs.made[string(d.buf)]; sh != nil {
 		return sh, nil
 	}
-	t := &schema.Table{Database: db, Name: table, UniqueUnknown: true, Columns: make([]schema.Column, len(rs.fields))}
-	for i := range rs.fields {
-		f := &rs.fields[i]
-		if err := makeColumn(&t.Columns[i], f, ks != nil && ks.has(f.Field)); err != nil {
-			return nil, err
-		}
-	}
+	var keys []connectSchema
 	if ks != nil {
-		for i := range ks.fields {
-			k := t.Column(ks.fields[i].Field)
-			if k < 0 {
-				return nil, fmt.Errorf("the key has a column %q that the value does not have", ks.fields[i].Field)
-			}
-			t.Key = append(t.Key, k)
-		}
+		keys = ks.fields
 	}
-	t, err := schema.New(t)
+	t, err := makeTable(db, table, rs.fields, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -171,13 +174,24 @@ func (d *decoder) madeShape(rs *rowSchema, db, table string, key []byte) (*shape
 	return sh, nil
 }
 
-func (ks *keySchema) has(field string) bool {
-	for i := range ks.fields {
-		if ks.fields[i].Field == field {
-			return true
+// makeTable makes a table up from the fields of a value and of its key.
+func makeTable(db, name string, fields, keys []connectSchema) (*schema.Table, error) {
+	t := &schema.Table{Database: db, Name: name, UniqueUnknown: true, Columns: make([]schema.Column, len(fields))}
+	for i := range fields {
+		f := &fields[i]
+		isKey := slices.ContainsFunc(keys, func(k connectSchema) bool { return k.Field == f.Field })
+		if err := makeColumn(&t.Columns[i], f, isKey); err != nil {
+			return nil, err
 		}
 	}
-	return false
+	for i := range keys {
+		k := t.Column(keys[i].Field)
+		if k < 0 {
+			return nil, fmt.Errorf("the key has a column %q that the value does not have", keys[i].Field)
+		}
+		t.Key = append(t.Key, k)
+	}
+	return schema.New(t)
 }
 
 // keySchema returns the schema of a key.
@@ -205,14 +219,7 @@ func parseKeySchema(head []byte) (*keySchema, error) {
 		return nil, fmt.Errorf("it is a %q, not a struct", cs.Type)
 	}
 	db, name := tableName(cs.Name)
-	t := &schema.Table{Database: db, Name: name, UniqueUnknown: true, Columns: make([]schema.Column, len(cs.Fields))}
-	for i := range cs.Fields {
-		if err := makeColumn(&t.Columns[i], &cs.Fields[i], true); err != nil {
-			return nil, err
-		}
-		t.Key = append(t.Key, i)
-	}
-	t, err := schema.New(t)
+	t, err := makeTable(db, name, cs.Fields, cs.Fields)
 	if err != nil {
 		return nil, err
 	}

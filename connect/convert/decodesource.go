@@ -50,13 +50,20 @@ func (d *decoder) source(dst *connect.Batch, src *source, raw []byte) error {
 		}
 		return nil
 	})
+	if err == nil {
+		src.setOrigin(dst)
+	}
+	return err
+}
+
+// setOrigin gives the record its origin, if the block tells of one.
+func (src *source) setOrigin(dst *connect.Batch) {
 	o := src.origin
-	if err == nil && (o.ServerID != 0 || o.Thread != 0 || o.GNO != 0 || o.Pos != 0 || o.File != "") {
+	if o.ServerID != 0 || o.Thread != 0 || o.GNO != 0 || o.Pos != 0 || o.File != "" {
 		src.rec.Origin = dst.NewOrigin()
 		*src.rec.Origin = o
 		src.rec.Origin.Time = src.rec.Time
 	}
-	return err
 }
 
 // origin takes one member of the block.

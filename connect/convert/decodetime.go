@@ -26,13 +26,13 @@ func temporalReader(name string) reader {
 	case "io.debezium.time.NanoTimestamp":
 		return readEpoch(1, 1000)
 	case "io.debezium.time.IsoDate":
-		return readISODate
+		return isoReader(parseISODate)
 	case "io.debezium.time.IsoTime":
-		return readISOTime
+		return isoReader(parseISOTime)
 	case "io.debezium.time.IsoTimestamp":
-		return readISODateTime
+		return isoReader(parseISODateTime)
 	case "io.debezium.time.ZonedTimestamp":
-		return readZoned
+		return isoReader(parseZoned)
 	}
 	return nil
 }
@@ -47,6 +47,11 @@ func micros(s *scanner, mul, div int64) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	return microsOf(n, mul, div)
+}
+
+// microsOf returns n units of mul/div microseconds as microseconds.
+func microsOf(n, mul, div int64) (int64, error) {
 	if n > math.MaxInt64/mul || n < math.MinInt64/mul || n%div != 0 {
 		return 0, fmt.Errorf("%d is no whole number of microseconds", n)
 	}
@@ -58,6 +63,10 @@ func readDays(_ *connect.Batch, _ *decoder, s *scanner, _ *schema.Column) (schem
 	if err != nil {
 		return schema.Value{}, err
 	}
+	return dateAt(us)
+}
+
+func dateAt(us int64) (schema.Value, error) {
 	c, err := civil(us)
 	return schema.MakeDate(c.Year, c.Month, c.Day), err
 }
@@ -84,28 +93,39 @@ func readEpoch(mul, div int64) reader {
 		if err != nil {
 			return schema.Value{}, err
 		}
-		if c.Type == schema.TypeTimestamp {
-			return schema.MakeTimestamp(us, c.Scale), nil
-		}
-		cv, err := civil(us)
-		return schema.MakeDateTime(cv, c.Scale), err
+		return pointInTime(us, c)
 	}
 }
 
-// isoText reads a string and drops its Z.
-func isoText(s *scanner) ([]byte, error) {
-	b, _, err := s.quoted()
+func pointInTime(us int64, c *schema.Column) (schema.Value, error) {
+	if c.Type == schema.TypeTimestamp {
+		return schema.MakeTimestamp(us, c.Scale), nil
+	}
+	cv, err := civil(us)
+	return schema.MakeDateTime(cv, c.Scale), err
+}
+
+// isoReader reads a string that parse knows.
+func isoReader(parse func(b []byte, c *schema.Column) (schema.Value, error)) reader {
+	return func(_ *connect.Batch, _ *decoder, s *scanner, c *schema.Column) (schema.Value, error) {
+		b, _, err := s.quoted()
+		if err != nil {
+			return schema.Value{}, err
+		}
+		return parse(b, c)
+	}
+}
+
+// local drops the Z that local dates and times have.
+func local(b []byte) []byte {
 	if n := len(b); n > 0 && b[n-1] == 'Z' {
 		b = b[:n-1]
 	}
-	return b, err
+	return b
 }
 
-func readISODate(_ *connect.Batch, _ *decoder, s *scanner, _ *schema.Column) (schema.Value, error) {
-	b, err := isoText(s)
-	if err != nil {
-		return schema.Value{}, err
-	}
+func parseISODate(b []byte, _ *schema.Column) (schema.Value, error) {
+	b = local(b)
 	c, rest, ok := parseDate(b)
 	if !ok || len(rest) > 0 {
 		return schema.Value{}, fmt.Errorf("%q is not a date", b)
@@ -113,11 +133,8 @@ func readISODate(_ *connect.Batch, _ *decoder, s *scanner, _ *schema.Column) (sc
 	return schema.MakeDate(c.Year, c.Month, c.Day), nil
 }
 
-func readISODateTime(_ *connect.Batch, _ *decoder, s *scanner, c *schema.Column) (schema.Value, error) {
-	b, err := isoText(s)
-	if err != nil {
-		return schema.Value{}, err
-	}
+func parseISODateTime(b []byte, c *schema.Column) (schema.Value, error) {
+	b = local(b)
 	cv, rest, ok := parseDateTime(b)
 	if !ok || len(rest) > 0 {
 		return schema.Value{}, fmt.Errorf("%q is not a date and time", b)
@@ -125,11 +142,8 @@ func readISODateTime(_ *connect.Batch, _ *decoder, s *scanner, c *schema.Column)
 	return schema.MakeDateTime(cv, c.Scale), nil
 }
 
-func readISOTime(_ *connect.Batch, _ *decoder, s *scanner, c *schema.Column) (schema.Value, error) {
-	b, err := isoText(s)
-	if err != nil {
-		return schema.Value{}, err
-	}
+func parseISOTime(b []byte, c *schema.Column) (schema.Value, error) {
+	b = local(b)
 	t := b
 	neg := len(t) > 0 && t[0] == '-'
 	if neg {
@@ -151,13 +165,9 @@ func readISOTime(_ *connect.Batch, _ *decoder, s *scanner, c *schema.Column) (sc
 	return schema.MakeTime(total, c.Scale), nil
 }
 
-// readZoned reads an instant with any offset. The zero timestamp is the zero
+// parseZoned reads an instant with any offset. The zero timestamp is the zero
 // date.
-func readZoned(_ *connect.Batch, _ *decoder, s *scanner, c *schema.Column) (schema.Value, error) {
-	raw, _, err := s.quoted()
-	if err != nil {
-		return schema.Value{}, err
-	}
+func parseZoned(raw []byte, c *schema.Column) (schema.Value, error) {
 	cv, rest, ok := parseDateTime(raw)
 	offset, zoned := parseOffset(rest)
 	if !ok || !zoned {
@@ -174,7 +184,7 @@ func readZoned(_ *connect.Batch, _ *decoder, s *scanner, c *schema.Column) (sche
 	if !ok {
 		return v, nil
 	}
-	cv, err = civil(us)
+	cv, err := civil(us)
 	return schema.MakeDateTime(cv, c.Scale), err
 }
 

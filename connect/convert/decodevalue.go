@@ -157,6 +157,10 @@ func readBinaryText(dst *connect.Batch, d *decoder, s *scanner, _ *schema.Column
 	if err != nil {
 		return schema.Value{}, err
 	}
+	return binaryOf(dst, d, raw)
+}
+
+func binaryOf(dst *connect.Batch, d *decoder, raw []byte) (_ schema.Value, err error) {
 	p := dst.Scratch(len(raw))
 	switch d.binary {
 	case BinaryHex:
@@ -177,6 +181,10 @@ func readBits(dst *connect.Batch, _ *decoder, s *scanner, _ *schema.Column) (sch
 	if err != nil {
 		return schema.Value{}, err
 	}
+	return bitsOf(b)
+}
+
+func bitsOf(b []byte) (schema.Value, error) {
 	if len(b) > 8 {
 		return schema.Value{}, fmt.Errorf("%d bytes of bits are more than 8", len(b))
 	}
@@ -190,6 +198,10 @@ func readEnum(dst *connect.Batch, _ *decoder, s *scanner, c *schema.Column) (sch
 	if err != nil {
 		return schema.Value{}, err
 	}
+	return enumOf(b, c)
+}
+
+func enumOf(b []byte, c *schema.Column) (schema.Value, error) {
 	for i, e := range c.Elements {
 		if e == text(b) {
 			return schema.MakeNum(schema.Enum, uint64(i+1)), nil
@@ -206,6 +218,10 @@ func readSet(dst *connect.Batch, _ *decoder, s *scanner, c *schema.Column) (sche
 	if err != nil {
 		return schema.Value{}, err
 	}
+	return setOf(b, c)
+}
+
+func setOf(b []byte, c *schema.Column) (schema.Value, error) {
 	var mask uint64
 	for len(b) > 0 {
 		elem := b
@@ -260,10 +276,14 @@ func readGeometry(dst *connect.Batch, _ *decoder, s *scanner, _ *schema.Column) 
 	if err != nil {
 		return schema.Value{}, err
 	}
+	return geometryOf(dst, wkb, uint32(srid)), nil
+}
+
+func geometryOf(dst *connect.Batch, wkb []byte, srid uint32) schema.Value {
 	p := dst.Alloc(4 + len(wkb))
-	binary.LittleEndian.PutUint32(p, uint32(srid))
+	binary.LittleEndian.PutUint32(p, srid)
 	copy(p[4:], wkb)
-	return schema.MakeBytes(schema.Geometry, p), nil
+	return schema.MakeBytes(schema.Geometry, p)
 }
 
 func readVector(dst *connect.Batch, _ *decoder, s *scanner, _ *schema.Column) (schema.Value, error) {

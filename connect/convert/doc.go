@@ -1,6 +1,7 @@
-// Package convert is the converter "json": one message per record, in the
-// form that Debezium gives to Kafka Connect's JsonConverter. It also holds
-// the Encoder, which sinks use to write records as JSON of their own.
+// Package convert holds the converters "json" and "avro": one message per record,
+// in the form that Debezium gives to Kafka Connect's JsonConverter, or to
+// Confluent's AvroConverter. It also holds the Encoder, which sinks use to write
+// records as JSON of their own.
 //
 // # Messages
 //
@@ -33,6 +34,32 @@
 // types, lengths and keys. Without it, as in messages of another maker, a
 // table is made up from what the schema tells: text of any length is LONGTEXT
 // (VARCHAR in a key), and so on.
+//
+// # Avro
+//
+// What types and schemas records have is decided once, by the Encoder. The
+// schema that json would put beside a value becomes one of Avro, with the names,
+// unions, logical types and attributes (connect.name and the like) that
+// Confluent's AvroConverter gives it; the schema's parameter towline.table is in
+// connect.parameters. A message is a zero, the id of its schema in a registry, in
+// four bytes, and the Avro of the value: Confluent's wire format. Before the
+// first message with a schema its registry has it, durably (invariant 1); see
+// package connect/registry.
+//
+// Names of columns and tables that Avro does not allow are escaped as in
+// Debezium's mode avro_unicode, but that an underscore stays one unless it would
+// look like an escape (see avro.Escape), so no two columns can meet. Where one
+// schema has two records of one name that differ, the second has a number behind
+// it. Text that is not UTF-8, the error value of an ENUM that has an element ”,
+// and a row image that lacks columns are errors, as they are in JSON with
+// schemas; so is a NULL where the column says that there are none.
+//
+// Messages are read by the schema that they were written with, also those of
+// other makers: the schema is compiled to a list of readers, one for each field,
+// and the bytes are walked once (twice where the schema does not say which table
+// it is of, since that stands behind the rows). All that cannot be read is an error
+// of its message, but a registry that does not answer: that is an error of the
+// whole call, which is tried again.
 //
 // # Ownership
 //

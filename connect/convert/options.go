@@ -3,6 +3,7 @@ package convert
 import (
 	"regexp"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/towline/towline/connect"
@@ -112,15 +113,22 @@ func Plugins() []connect.Plugin {
 		Doc:     "One JSON message per record, in the form of Debezium and Kafka Connect's JsonConverter.",
 		Options: options(),
 		Converter: func(cfg connect.Config, env connect.Env) (connect.Converter, error) {
-			return newConverter(cfg, env), nil
+			return newJSON(cfg, env), nil
 		},
-	}}
+	}, avroPlugin()}
 }
 
+// options are those of json.
 func options() []connect.Option {
-	return append([]connect.Option{
+	return slices.Concat([]connect.Option{
 		{Name: optSchemas, Type: connect.TypeBoolean, Default: "true", Importance: connect.High, Group: "Schemas",
 			Doc: "Whether each key and value is `{\"schema\": ..., \"payload\": ...}`. Without schemas messages are small, but cannot be read back by a sink of Towline."},
+	}, sharedOptions(), ValueOptions())
+}
+
+// sharedOptions are those of json and avro alike.
+func sharedOptions() []connect.Option {
+	return []connect.Option{
 		{Name: optTable, Type: connect.TypeBoolean, Default: "true", Importance: connect.Low, Group: "Schemas",
 			Doc: "Whether the schema of a row has the parameter `towline.table`, from which a sink restores the table exactly. `false` gives the schema as Debezium has it, to the byte."},
 		{Name: optCacheSize, Type: connect.TypeInt, Default: "1000", Min: 1, Max: 100000, Importance: connect.Low, Group: "Schemas",
@@ -131,7 +139,7 @@ func options() []connect.Option {
 			Doc: "The logical name of the source, for `source.name` and the names of schemas. Without it, the name of the connector."},
 		{Name: optTombstones, Type: connect.TypeBoolean, Default: "true", Importance: connect.Medium, Group: "Envelope",
 			Doc: "Whether a delete is followed by a message with its key and no value, with which logs that are compacted drop the row."},
-	}, ValueOptions()...)
+	}
 }
 
 // ValueOptions returns the options for how values are written, which
@@ -171,6 +179,14 @@ func ReadableOptions() []connect.Option {
 // SetValues takes the values of ReadableOptions from a configuration. Options
 // that were not given keep what o has.
 func (o *EncoderOptions) SetValues(cfg connect.Config) {
+	o.setModes(cfg)
+	if cfg.Given(optFormat) {
+		o.DecimalNumeric = strings.EqualFold(cfg.String(optFormat), "NUMERIC")
+	}
+}
+
+// setModes takes the values of options that any form has.
+func (o *EncoderOptions) setModes(cfg connect.Config) {
 	if cfg.Given(optDecimal) {
 		o.Decimal = DecimalMode(index(decimalModes, cfg.String(optDecimal)))
 	}
@@ -179,9 +195,6 @@ func (o *EncoderOptions) SetValues(cfg connect.Config) {
 	}
 	if cfg.Given(optBinary) {
 		o.Binary = BinaryMode(index(binaryModes, cfg.String(optBinary)))
-	}
-	if cfg.Given(optFormat) {
-		o.DecimalNumeric = strings.EqualFold(cfg.String(optFormat), "NUMERIC")
 	}
 }
 
@@ -194,11 +207,18 @@ func index(values []string, value string) int {
 	return 0
 }
 
-// encoderOptions returns what the converter's configuration says.
+// jsonOptions returns what the configuration of json says.
+func jsonOptions(cfg connect.Config, env connect.Env) EncoderOptions {
+	o := encoderOptions(cfg, env)
+	o.Schemas = cfg.Bool(optSchemas)
+	o.SetValues(cfg)
+	return o
+}
+
+// encoderOptions returns what the configuration of any converter says.
 func encoderOptions(cfg connect.Config, env connect.Env) EncoderOptions {
 	o := EncoderOptions{
 		Prefix:        cfg.String(optPrefix),
-		Schemas:       cfg.Bool(optSchemas),
 		TableInSchema: cfg.Bool(optTable),
 	}
 	if o.Prefix == "" {
@@ -207,7 +227,7 @@ func encoderOptions(cfg connect.Config, env connect.Env) EncoderOptions {
 	for _, p := range cfg.List(optSourceTypes) {
 		o.SourceTypes = append(o.SourceTypes, regexp.MustCompile("^(?:"+p+")$")) // checked by the option
 	}
-	o.SetValues(cfg)
+	o.setModes(cfg)
 	o.UnsignedLong = strings.EqualFold(cfg.String(optUnsigned), "long")
 	return o
 }

@@ -12,50 +12,61 @@ func (e *Encoder) appendTemporal(dst []byte, f *field, v schema.Value) ([]byte, 
 	switch f.form {
 	case formISODate, formISODateTime, formISOTime, formZoned:
 		return e.appendISO(dst, f, v), nil
+	}
+	n, err := e.epochCount(f, v)
+	if err != nil {
+		return dst, err
+	}
+	return strconv.AppendInt(dst, n, 10), nil
+}
+
+// epochCount returns a date or a time of day as the number that its form is.
+func (e *Encoder) epochCount(f *field, v schema.Value) (int64, error) {
+	switch f.form {
 	case formTimeMillis, formTimeMicros, formTimeNanos:
-		return e.appendTime(dst, f, v)
+		return e.timeCount(f, v)
 	}
 	us, ok := v.EpochMicros()
 	if !ok {
-		return dst, fmt.Errorf("%s %s is no point in time; set %s=isostring, which holds it", v.Kind(), v.AppendText(nil, f.column), optTime)
+		return 0, fmt.Errorf("%s %s is no point in time; set %s=isostring, which holds it", v.Kind(), v.AppendText(nil, f.column), optTime)
 	}
 	switch f.form {
 	case formDays:
-		return strconv.AppendInt(dst, us/dayMicros, 10), nil // a date is a whole number of days
+		return us / dayMicros, nil // a date is a whole number of days
 	case formMillis:
-		return appendMillis(dst, f, v, us)
+		return wholeMillis(f, v, us)
 	case formNanos:
 		if us > math.MaxInt64/1000 || us < math.MinInt64/1000 {
-			return dst, fmt.Errorf("%s %s is beyond 64 bits of nanoseconds; set %s=microseconds or isostring",
+			return 0, fmt.Errorf("%s %s is beyond 64 bits of nanoseconds; set %s=microseconds or isostring",
 				v.Kind(), v.AppendText(nil, f.column), optTime)
 		}
 		us *= 1000
 	}
-	return strconv.AppendInt(dst, us, 10), nil
+	return us, nil
 }
 
-// appendMillis appends microseconds as milliseconds, if they are whole ones.
-func appendMillis(dst []byte, f *field, v schema.Value, us int64) ([]byte, error) {
+// wholeMillis returns microseconds as milliseconds, if they are whole ones.
+func wholeMillis(f *field, v schema.Value, us int64) (int64, error) {
 	if us%1000 != 0 {
-		return dst, fmt.Errorf("%s %s does not fit milliseconds; set %s=microseconds or isostring", v.Kind(), v.AppendText(nil, f.column), optTime)
+		return 0, fmt.Errorf("%s %s does not fit milliseconds; set %s=microseconds or isostring", v.Kind(), v.AppendText(nil, f.column), optTime)
 	}
-	return strconv.AppendInt(dst, us/1000, 10), nil
+	return us / 1000, nil
 }
 
 const dayMicros = 86400e6
 
-func (e *Encoder) appendTime(dst []byte, f *field, v schema.Value) ([]byte, error) {
+func (e *Encoder) timeCount(f *field, v schema.Value) (int64, error) {
 	us := v.Micros()
 	if e.opts.Time == TimeConnect && (us < 0 || us >= dayMicros) {
-		return dst, fmt.Errorf("time %s is not within a day; set %s=microseconds or isostring", v.AppendText(nil, f.column), optTime)
+		return 0, fmt.Errorf("time %s is not within a day; set %s=microseconds or isostring", v.AppendText(nil, f.column), optTime)
 	}
 	switch f.form {
 	case formTimeMillis:
-		return appendMillis(dst, f, v, us)
+		return wholeMillis(f, v, us)
 	case formTimeNanos:
 		us *= 1000 // 838 hours: far from the limit
 	}
-	return strconv.AppendInt(dst, us, 10), nil
+	return us, nil
 }
 
 // appendISO appends a temporal value as an ISO 8601 string. What the calendar

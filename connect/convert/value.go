@@ -30,29 +30,22 @@ var kinds = [...]schema.Kind{
 // garbage behind dst's length.
 func (e *Encoder) appendValue(dst []byte, f *field, v schema.Value) ([]byte, error) {
 	kind := v.Kind()
-	if kind != kinds[f.form] {
-		switch {
-		case kind == schema.RawString:
-			return e.appendRaw(dst, v.Bytes(), f.column)
-		case (kind == schema.Uint || kind == schema.Bit) && kinds[f.form] == schema.Int: // an unsigned or BIT column
-		case kind == schema.Float32 && f.form == formFloat64:
-		default:
-			return dst, fmt.Errorf("it holds a value of kind %s", kind)
-		}
+	if kind == schema.RawString {
+		return e.appendRaw(dst, v.Bytes(), f.column)
+	}
+	if err := f.takes(kind); err != nil {
+		return dst, err
 	}
 	switch f.form {
 	case formBool:
 		return strconv.AppendBool(dst, v.Uint() != 0), nil
-	case formInt16, formInt32, formInt64, formInteger:
-		if kind != schema.Int && v.Uint() > math.MaxInt64 && !e.opts.Readable {
-			return dst, fmt.Errorf("%s %d is beyond the column's range", kind, v.Uint())
+	case formInteger:
+		return e.appendInteger(dst, v), nil
+	case formInt16, formInt32, formInt64, formUnsignedLong:
+		if err := f.fitsSigned(v); err != nil {
+			return dst, err
 		}
 		return e.appendInteger(dst, v), nil
-	case formUnsignedLong:
-		if v.Uint() > math.MaxInt64 {
-			return dst, fmt.Errorf("uint %d is beyond a signed long; set %s=precise", v.Uint(), optUnsigned)
-		}
-		return strconv.AppendUint(dst, v.Uint(), 10), nil
 	case formUnsigned:
 		var buf [20]byte
 		return e.appendDecimal(dst, strconv.AppendUint(buf[:0], v.Uint(), 10), 0)
@@ -80,6 +73,29 @@ func (e *Encoder) appendValue(dst []byte, f *field, v schema.Value) ([]byte, err
 		return appendVector(dst, v.Bytes())
 	}
 	return e.appendTemporal(dst, f, v)
+}
+
+// takes returns an error if values of f's form are not of this kind.
+func (f *field) takes(kind schema.Kind) error {
+	switch {
+	case kind == kinds[f.form]:
+	case (kind == schema.Uint || kind == schema.Bit) && kinds[f.form] == schema.Int: // an unsigned or BIT column
+	case kind == schema.Float32 && f.form == formFloat64:
+	default:
+		return fmt.Errorf("it holds a value of kind %s", kind)
+	}
+	return nil
+}
+
+// fitsSigned returns an error if an integer is beyond a signed long.
+func (f *field) fitsSigned(v schema.Value) error {
+	switch {
+	case v.Kind() == schema.Int || v.Uint() <= math.MaxInt64:
+		return nil
+	case f.form == formUnsignedLong:
+		return fmt.Errorf("uint %d is beyond a signed long; set %s=precise", v.Uint(), optUnsigned)
+	}
+	return fmt.Errorf("%s %d is beyond the column's range", v.Kind(), v.Uint())
 }
 
 func (e *Encoder) appendInteger(dst []byte, v schema.Value) []byte {
@@ -164,32 +180,51 @@ func appendBits(dst []byte, v uint64, length int) []byte {
 }
 
 func (e *Encoder) appendEnum(dst []byte, f *field, n uint64) ([]byte, error) {
+	el, err := f.element(n)
+	if err != nil {
+		return dst, err
+	}
+	return e.quote(dst, el), nil
+}
+
+// element returns the text of an element of an ENUM; that of the error value is
+// empty.
+func (f *field) element(n uint64) (string, error) {
 	switch {
 	case n > uint64(len(f.column.Elements)):
-		return dst, fmt.Errorf("enum %d is beyond its %d elements", n, len(f.column.Elements))
+		return "", fmt.Errorf("enum %d is beyond its %d elements", n, len(f.column.Elements))
 	case n > 0:
-		return e.quote(dst, f.column.Elements[n-1]), nil
+		return f.column.Elements[n-1], nil
 	case f.empty:
-		return dst, fmt.Errorf("enum 0, the error value, looks like the element ''; correct the row, or use value.converter=frame")
+		return "", fmt.Errorf("enum 0, the error value, looks like the element ''; correct the row, or use value.converter=frame")
 	}
-	return append(dst, `""`...), nil
+	return "", nil
+}
+
+// checkSet returns an error if the text of a SET does not tell what it is.
+func (f *field) checkSet(mask uint64) error {
+	elements := f.column.Elements
+	if n := len(elements); n < 64 && mask>>n != 0 {
+		return fmt.Errorf("set %#x has bits beyond its %d elements", mask, n)
+	}
+	if !f.empty {
+		return nil
+	}
+	for i, el := range elements {
+		if el == "" && mask&(1<<i) != 0 {
+			return fmt.Errorf("set %#x has the element '', which looks like none; use value.converter=frame", mask)
+		}
+	}
+	return nil
 }
 
 func (e *Encoder) appendSet(dst []byte, f *field, mask uint64) ([]byte, error) {
-	elements := f.column.Elements
-	if n := len(elements); n < 64 && mask>>n != 0 {
-		return dst, fmt.Errorf("set %#x has bits beyond its %d elements", mask, n)
-	}
-	if f.empty {
-		for i, el := range elements {
-			if el == "" && mask&(1<<i) != 0 {
-				return dst, fmt.Errorf("set %#x has the element '', which looks like none; use value.converter=frame", mask)
-			}
-		}
+	if err := f.checkSet(mask); err != nil {
+		return dst, err
 	}
 	begin := len(dst)
 	dst = append(dst, '"')
-	for i, el := range elements {
+	for i, el := range f.column.Elements {
 		if mask&(1<<i) == 0 {
 			continue
 		}

@@ -155,7 +155,7 @@ func (s *supervisor) again() (*again, error) {
 	if t == nil {
 		return nil, fmt.Errorf("%w: task %s does not run", ErrRetry, s.id)
 	}
-	env := connect.Env{Connector: s.id.connector, Task: s.id.task, Lanes: 1, Logger: slog.New(slog.DiscardHandler), Report: func(connect.TableStatus) {},
+	env := connect.Env{Connector: s.id.connector, Task: s.id.task, Lanes: 1, Store: t.log.Store(), Logger: slog.New(slog.DiscardHandler), Report: func(connect.TableStatus) {},
 		Gauge: func(string, float64, ...string) {}, Drop: func(string, int) {}} // what is only looked at is not counted
 	if t.dead == nil {
 		return nil, fmt.Errorf("%w: a letter that is refused once more has to stay one, so %s needs errors.tolerance=all", ErrRetry, s.id.connector)

@@ -62,7 +62,7 @@ func (t *sinkTask) decode(ctx context.Context, u *sinkUnit) error {
 		m := &u.msgs.List[i]
 		begin := len(u.batch.Records)
 		if err := t.converter.Decode(&u.batch, u.msgs.List[i:i+1]); err != nil {
-			if t.dead == nil {
+			if t.dead == nil || !ofMessage(err) {
 				return fmt.Errorf("decode message %d of %s/%d: %w", m.Offset, m.Topic, m.Partition, err)
 			}
 			u.batch.Records = u.batch.Records[:begin]
@@ -76,6 +76,13 @@ func (t *sinkTask) decode(ctx context.Context, u *sinkUnit) error {
 		u.ends = append(u.ends, len(u.batch.Records))
 	}
 	return nil
+}
+
+// ofMessage reports whether it is the message that cannot be decoded, and not
+// what a Converter needs for it that is away.
+func ofMessage(err error) bool {
+	var be *connect.BatchError
+	return errors.As(err, &be)
 }
 
 // dispatch splits the unit's records over the lanes. Each record goes to the

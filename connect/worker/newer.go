@@ -157,6 +157,9 @@ func (n *newer) scan(ctx context.Context, end int64) error {
 // message looks at the changes of one message.
 func (n *newer) message(ctx context.Context, b *connect.Batch, m []connect.Message) error {
 	if err := n.a.conv.Decode(b, m); err != nil {
+		if !ofMessage(err) {
+			return err
+		}
 		return nil // it is a letter itself, or was one
 	}
 	for i := range b.Records {

@@ -276,6 +276,7 @@ func (s *supervisor) setSink(t *sinkTask) {
 
 func (s *supervisor) build(log connect.Log) (connect.Task, error) {
 	env := s.env(0, 1)
+	env.Store = log.Store()
 	ch, err := newChain(s.conn, env)
 	if err != nil {
 		return nil, err
