@@ -359,11 +359,15 @@ func (t *sinkTask) askLane(ctx context.Context, lane int, records []connect.Reco
 }
 
 // took reports whether the target had record i of a letter when the task was
-// opened, whichever lane or task wrote it.
+// opened, whichever lane or task wrote it. Who sends the letter may have seen it
+// open before that was noted.
 func (t *sinkTask) took(id int64, i int) bool {
+	if t.settled[id] {
+		return true
+	}
 	for _, marks := range t.starts {
 		for p, m := range marks {
-			if p.topic == t.deadTopic && (m == offsets.Mark{Offset: id + 1} || m.Offset == id && m.Index > i) {
+			if p.topic == t.deadTopic && m.Offset == id && m.Index > i {
 				return true
 			}
 		}
@@ -378,6 +382,7 @@ func (t *sinkTask) settleLetters(ctx context.Context) error {
 	if t.deadTopic == "" {
 		return nil
 	}
+	t.settled = map[int64]bool{}
 	own := partition{t.deadTopic, int32(t.id.task)}
 	var last offsets.Mark // of own: one that was taken in part is known by that alone
 	for _, marks := range t.starts {
@@ -389,6 +394,7 @@ func (t *sinkTask) settleLetters(ctx context.Context) error {
 				if err := deadletter.Settle(ctx, plain(t.log), t.deadTopic, m.Offset-1); err != nil {
 					return err
 				}
+				t.settled[m.Offset-1] = true // lanes that are behind hide it below
 			}
 			if p == own && (m.Index > last.Index || last == offsets.Mark{}) {
 				last = m

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -30,6 +31,7 @@ type shop struct {
 	rows    map[string]uint64
 	writes  int
 	refused map[uint64]bool
+	opening chan struct{}                 // nil, or Open waits until it is closed
 	state   []map[string]offsets.Position // by lane
 }
 
@@ -39,6 +41,9 @@ type counter struct {
 }
 
 func (c counter) Open(context.Context) ([]offsets.Entry, error) {
+	if c.opening != nil {
+		<-c.opening
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	list := []offsets.Entry{}
@@ -323,18 +328,36 @@ func (g *letterRig) killedBeforeNoted() (writes int) {
 	return g.writes
 }
 
+// awaitNoted waits until no letter is open any more: what the target knows to be taken
+// is noted when it is opened.
+func (g *letterRig) awaitNoted() {
+	g.t.Helper()
+	for deadline := time.Now().Add(time.Minute); len(g.open()) > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			g.t.Fatalf("letters %v stay open", g.open())
+		}
+	}
+}
+
 // A run that was killed when a letter was taken, but not yet noted, has not
 // written it twice when it is sent once more.
 func TestRetryIsExactlyOnce(t *testing.T) {
 	g := newLetterRig(t)
 	writes := g.killedBeforeNoted()
 	g.start()
-	for deadline := time.Now().Add(time.Minute); len(g.open()) > 0 && time.Now().Before(deadline); {
-		time.Sleep(time.Millisecond) // it is noted when the target is opened
-	}
+	g.awaitNoted()
 	g.retry(true, []int64{1}, "was sent again and taken already")
 	if len(g.open()) != 0 || g.writes != writes {
 		t.Errorf("%d writes, not %d; open %v", g.writes, writes, g.open())
+	}
+}
+
+// keptBy has one lane alone keep that the second letter was taken.
+func (g *letterRig) keptBy(lane int) {
+	for other := range g.state {
+		if other != lane {
+			g.state[other][offsets.MarkKey("dead", 0)] = offsets.Mark{Offset: 1}.Position()
+		}
 	}
 }
 
@@ -344,16 +367,33 @@ func TestRetryIsExactlyOnceWhereLanesDiffer(t *testing.T) {
 	for lane := range 3 {
 		g := newLetterRig(t)
 		writes := g.killedBeforeNoted()
-		for other := range g.state {
-			if other != lane {
-				g.state[other][offsets.MarkKey("dead", 0)] = offsets.Mark{Offset: 1}.Position()
-			}
-		}
+		g.keptBy(lane)
 		g.start()
+		g.awaitNoted()
 		g.retry(true, []int64{1}, "was sent again and taken already")
 		if len(g.open()) != 0 || g.writes != writes {
 			t.Errorf("lane %d: %d writes, not %d; open %v", lane, g.writes, writes, g.open())
 		}
+	}
+}
+
+// Who sends a letter again while the task opens its target has seen it open, for it is
+// noted only then. It is taken, and not written twice.
+func TestRetryWhileTheTaskOpens(t *testing.T) {
+	for lane := range 3 {
+		synctest.Test(t, func(t *testing.T) {
+			g := newLetterRig(t)
+			writes := g.killedBeforeNoted()
+			g.keptBy(lane)
+			g.opening = make(chan struct{})
+			g.start()
+			synctest.Wait()
+			time.AfterFunc(time.Second, func() { close(g.opening) }) // when all else waits
+			g.retry(true, []int64{1}, "")
+			if len(g.open()) != 0 || g.writes != writes {
+				t.Errorf("lane %d: %d writes, not %d; open %v", lane, g.writes, writes, g.open())
+			}
+		})
 	}
 }
 

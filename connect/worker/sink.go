@@ -74,6 +74,8 @@ type sinkTask struct {
 	letters   chan *letter
 	gone      chan struct{}
 	deadTopic string
+	// settled are letters that the target had when it was opened; nil before.
+	settled map[int64]bool
 	// midway: the last unit ended inside a transaction that stays whole; owned by
 	// the dispatching goroutine.
 	midway bool
