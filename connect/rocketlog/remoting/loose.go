@@ -186,6 +186,10 @@ func (p *looseParser) quoted() (any, error) {
 	if end >= len(p.text) {
 		return nil, errLoose
 	}
+	if text := p.text[p.at+1 : end]; plain(text) {
+		p.at = end + 1
+		return string(text), nil
+	}
 	var s string
 	if err := json.Unmarshal(p.text[p.at:end+1], &s); err != nil {
 		return nil, errLoose

@@ -45,6 +45,9 @@ func (p *Pulled) Release() {
 	p.frame, p.Messages = nil, nil
 }
 
+// Size returns the bytes of memory that the messages take.
+func (p *Pulled) Size() int { return cap(p.frame) }
+
 // Bits of a pull's flag.
 const (
 	pullSuspend      = 2
