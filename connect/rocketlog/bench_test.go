@@ -37,27 +37,3 @@ func BenchmarkAppend(b *testing.B) {
 		check(b, l.Append(b.Context(), msgs, nil))
 	}
 }
-
-// BenchmarkRead reads 100,000 changes.
-func BenchmarkRead(b *testing.B) {
-	l, msgs := benchLog(b), changes(4000)
-	for range 25 {
-		check(b, l.Append(b.Context(), msgs, nil))
-	}
-	var from []connect.Cursor
-	for p := range int32(8) {
-		from = append(from, connect.Cursor{Topic: "t", Partition: p})
-	}
-	var m connect.Messages
-	defer m.Reset()
-	b.ReportAllocs()
-	for b.Loop() {
-		r, err := l.OpenReader(b.Context(), from)
-		check(b, err)
-		for n := 0; n < 100_000; n += len(m.List) {
-			m.Reset()
-			check(b, r.Read(b.Context(), &m, 1<<20))
-		}
-		check(b, r.Close())
-	}
-}

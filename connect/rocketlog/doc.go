@@ -106,10 +106,15 @@
 //
 // # Reading
 //
-// A reader has a goroutine for each partition, with a long poll that holds up
-// nobody, and at most two answers of it in memory: those of brokers have up to
-// 256 KiB. Partitions take turns. A broker that is away holds up its own
-// partitions only.
+// A reader has a goroutine for each partition, and others for pulls that are under
+// way. A long poll holds up nobody. While the reader has messages of a partition,
+// the next ones gather, up to 256 KiB and the answer with which that is full.
+// Where a partition is known to have more, further pulls are under way, up to 8
+// and 2 MiB of answers, which all partitions that have more share: brokers give
+// few messages at a time, and one pull after the other would wait for the way
+// there and back. Pulls are taken in order, see fetcher. Partitions take turns. A
+// broker that is away holds up its own partitions only. Closing a reader drops
+// what is under way and waits until nobody is left.
 //
 // # Concurrency
 //

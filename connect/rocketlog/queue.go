@@ -49,6 +49,8 @@ type queue struct {
 
 	// post sends buf once, which is what request does but where a test loses it.
 	post func(ctx context.Context) (at int64, err error)
+	// take gives readers messages, which is what pullSome does but where a test keeps some.
+	take func(ctx context.Context, place int64, most int, wait time.Duration) (*remoting.Pulled, error)
 
 	lock    chan struct{} // held over all below, and over requests: one batch is in flight
 	known   bool
@@ -66,7 +68,7 @@ type queue struct {
 
 func newQueue(c *cluster, topic string, q remoting.Queue, writer string) *queue {
 	queue := &queue{c: c, topic: topic, q: q, writer: writer, lock: make(chan struct{}, 1)}
-	queue.post = queue.request
+	queue.post, queue.take = queue.request, queue.pullSome
 	return queue
 }
 
@@ -349,8 +351,13 @@ func (q *queue) first(ctx context.Context) (first int64, err error) {
 
 // pull reads from a place on; it waits for a while if there is nothing yet.
 func (q *queue) pull(ctx context.Context, place int64, wait time.Duration) (res *remoting.Pulled, err error) {
+	return q.pullSome(ctx, place, pullMost, wait)
+}
+
+// pullSome is pull of so many messages at most.
+func (q *queue) pullSome(ctx context.Context, place int64, most int, wait time.Duration) (res *remoting.Pulled, err error) {
 	err = q.c.on(ctx, q.q.Broker, func(ctx context.Context, addr string) (err error) {
-		res, err = q.c.client.Pull(ctx, addr, &remoting.Pull{Group: q.c.group, Topic: q.topic, Queue: q.q, Offset: place, Most: pullMost, Wait: wait})
+		res, err = q.c.client.Pull(ctx, addr, &remoting.Pull{Group: q.c.group, Topic: q.topic, Queue: q.q, Offset: place, Most: most, Wait: wait})
 		return err
 	})
 	return res, err

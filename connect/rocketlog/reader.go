@@ -1,11 +1,11 @@
 package rocketlog
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/towline/towline/connect"
@@ -20,16 +20,20 @@ const freshWait = 30 * time.Second
 // turnBytes is what a partition may give before the next one's turn.
 const turnBytes = 64 << 10
 
+// chunkBytes ends a chunk; its last answer may be larger.
+const chunkBytes = 256 << 10
+
 var errReaderClosed = errors.New("rocketlog: reader is closed")
 
-// reader reads its partitions with a goroutine for each, which holds what one
-// pull gave until Read takes it.
+// reader reads its partitions with a goroutine for each, which holds what pulls
+// gave until Read takes it.
 type reader struct {
 	cancel context.CancelCauseFunc
 	done   chan struct{} // closed when the reader or its log is
 	got    chan *chunk
 	wg     sync.WaitGroup
 	once   sync.Once
+	behind atomic.Int32 // partitions that have more to give, as far as they know
 
 	// Of who reads:
 	ready []*chunk // take turns
@@ -43,15 +47,16 @@ type reader struct {
 	why error // done is closed
 }
 
-// chunk is messages of one partition, or why there are none.
+// chunk is messages of one partition, or why there are no more.
 type chunk struct {
 	topic     string
 	partition int32
 	q         *queue
 	list      []whole
-	pulled    *remoting.Pulled // that the list is of; nil: none
-	err       error
-	first     bool // of its partition; it may be empty
+	pulled    []*remoting.Pulled // that the list is of
+	size      int                // bytes of those
+	err       error              // behind the list
+	first     bool               // of its partition; it may be empty
 	// out holds a token while the chunk is with the reader; there is one chunk of
 	// a partition there at most.
 	out chan struct{}
@@ -115,122 +120,71 @@ func (r *reader) Close() error {
 
 // fetch reads one partition until ctx ends or it fails.
 func (r *reader) fetch(ctx context.Context, q *queue, at connect.Cursor) {
+	ctx, cancel := context.WithCancel(ctx)
 	place, err := q.locate(ctx, at.Offset)
-	f := fetcher{q: q, place: place, next: at.Offset}
+	f := fetcher{q: q, behind: &r.behind, place: place, next: at.Offset, todo: make(chan *pull, aheadPulls)}
+	defer f.end()
+	defer cancel()
+	if err == nil { // the first answer comes at once, whatever there is
+		f.pulls = append(f.pulls, f.begin(ctx, place, open, 0, 0))
+	}
 	out := make(chan struct{}, 1)
-	for wait := time.Duration(0); ; wait = longPoll {
-		c := &chunk{topic: at.Topic, partition: at.Partition, q: q, first: wait == 0, out: out}
-		if err == nil {
-			if c.pulled, err = f.pull(ctx, wait); err == nil {
-				c.list = f.list
+	for first := true; ; first = false {
+		c := &chunk{topic: at.Topic, partition: at.Partition, q: q, first: first, out: out, err: err}
+		for c.err == nil && len(c.list) == 0 {
+			if !r.await(ctx, &f, c) {
+				c.release()
+				return
+			}
+			if first {
+				break
 			}
 		}
-		if c.err = err; len(c.list) == 0 && err == nil && !c.first {
+		taken, last := r.hand(ctx, &f, c)
+		if !taken {
 			c.release()
-			continue
 		}
-		if !r.hand(ctx, c) || err != nil {
+		if last {
 			return
 		}
 	}
 }
 
-// hand gives a chunk to the reader when that has none of the partition, and
-// reports whether it took it. It is the reader's from then on.
-func (r *reader) hand(ctx context.Context, c *chunk) bool {
+// await takes the next answer into a chunk, or reports that ctx has ended.
+func (r *reader) await(ctx context.Context, f *fetcher, c *chunk) bool {
+	f.fill(ctx, c)
 	select {
-	case c.out <- struct{}{}:
-	case <-ctx.Done():
-		return false
-	}
-	select {
-	case r.got <- c:
+	case <-f.pulls[0].done:
+		c.err = f.take(ctx, c)
 		return true
 	case <-ctx.Done():
 		return false
 	}
 }
 
-// fetcher is how far one partition is read.
-type fetcher struct {
-	q     *queue
-	place int64
-	next  int64
-	part  *whole  // a message of which parts are missing, with memory of its own
-	list  []whole // of the last pull
-	// hidden is since when the broker does not show what is at place; zero: it does.
-	hidden time.Time
-}
-
-// pull fills the list with what there is next; with nothing if there was nothing
-// for a while.
-func (f *fetcher) pull(ctx context.Context, wait time.Duration) (*remoting.Pulled, error) {
-	began := time.Now()
-	res, err := f.q.pull(ctx, f.place, wait)
-	if err != nil {
-		return nil, err
-	}
-	f.list = make([]whole, 0, len(res.Messages))
-	for i := range res.Messages {
-		m := &res.Messages[i]
-		if m.Offset < f.place {
-			continue
+// hand gives a chunk to the reader when that has none of the partition. It is the
+// reader's once it is taken. What comes meanwhile goes into it, as long as there
+// is room. Behind the last there is nothing: it has an error, or ctx has ended.
+func (r *reader) hand(ctx context.Context, f *fetcher, c *chunk) (taken, last bool) {
+	out, got := c.out, (chan *chunk)(nil)
+	for {
+		var come <-chan struct{}
+		if last = c.err != nil; !last && c.size < chunkBytes {
+			if f.fill(ctx, c); len(f.pulls) > 0 {
+				come = f.pulls[0].done
+			}
 		}
-		f.place = m.Offset + 1
-		if err := f.join(m); err != nil {
-			return nil, err
+		select {
+		case out <- struct{}{}:
+			out, got = nil, r.got
+		case got <- c:
+			return true, last
+		case <-come:
+			c.err = f.take(ctx, c)
+		case <-ctx.Done():
+			return false, true
 		}
 	}
-	if len(res.Messages) > 0 {
-		f.hidden = time.Time{}
-		return res, nil
-	}
-	switch {
-	case res.Moved && res.Min > f.place:
-		return nil, fmt.Errorf("rocketlog: offset %d of %s was dropped by the broker: %w", f.next, f.q.name(), connect.ErrPositionLost)
-	case res.Next > f.place && res.Next <= res.Max: // it passes over what it does not show at the moment
-		if f.hidden.IsZero() {
-			f.hidden = time.Now()
-		}
-		if time.Since(f.hidden) > f.q.c.wait {
-			return nil, fmt.Errorf("rocketlog: broker %s does not show offset %d of %s: %w", f.q.q.Broker, f.next, f.q.name(), connect.ErrPositionLost)
-		}
-		return nil, sleep(ctx, firstPause)
-	case wait > 0 && time.Since(began) < firstPause: // what is not shown yet is not waited for by the broker
-		return nil, sleep(ctx, firstPause/10)
-	}
-	return nil, nil
-}
-
-// join adds a message to the list once its last part is there.
-func (f *fetcher) join(m *remoting.Message) error {
-	s, ok := stampOf(m, f.q.writer)
-	if !ok {
-		return damaged(f.q.topic, f.q.q, m.Offset, errForeign)
-	}
-	if !s.valid() {
-		return nil
-	}
-	w := whole{offset: s.offset, first: m}
-	if s.parts > 1 {
-		if s.part == 0 {
-			f.part = &whole{offset: s.offset, first: &remoting.Message{Offset: m.Offset, Stored: m.Stored, Props: bytes.Clone(m.Props)}}
-		}
-		if f.part == nil || f.part.offset != s.offset || len(f.part.body) != s.part {
-			return damaged(f.q.topic, f.q.q, m.Offset, fmt.Errorf("it is part %d of a message whose beginning is missing", s.part))
-		}
-		if f.part.body = append(f.part.body, bytes.Clone(m.Body)); !s.last() {
-			return nil
-		}
-		w = *f.part
-	}
-	f.part = nil
-	if w.offset != f.next {
-		return fmt.Errorf("rocketlog: offset %d of %s follows %d: %w", w.offset, f.q.name(), f.next-1, connect.ErrPositionLost)
-	}
-	f.next++
-	f.list = append(f.list, w)
-	return nil
 }
 
 // Read appends messages to m and waits until there is at least one.
@@ -279,9 +233,10 @@ func (c *chunk) through() {
 
 // release gives the memory of a chunk back.
 func (c *chunk) release() {
-	if c.pulled != nil {
-		c.pulled.Release()
+	for _, p := range c.pulled {
+		p.Release()
 	}
+	c.pulled, c.size = nil, 0
 }
 
 // take moves the first message into m.
