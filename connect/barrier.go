@@ -17,8 +17,8 @@ const HeaderBarrier = "towline.barrier"
 // any of them was before the record at the source, what stands behind it was
 // after it.
 type Barrier struct {
-	// ID is the same in all partitions, and in a record that is written again.
-	// Of the truncations of one table, or of its OpSchemas, a later one has a
+	// ID is the same in all partitions, and in a record that is written again. A
+	// truncation that a snapshot makes is never written again, but made anew. Of the truncations of one table, or of its OpSchemas, a later one has a
 	// greater ID.
 	ID         string
 	Partitions int32
@@ -33,6 +33,9 @@ func (r *Record) SetBarrier(b *Batch, partitions int32) {
 	if o := r.Origin; r.Op == OpTruncate && o != nil {
 		id = binary.BigEndian.AppendUint16(id, uint16(len(o.File))) // a longer name is a later one
 		id = binary.BigEndian.AppendUint64(append(id, o.File...), o.Pos)
+		if o.Copy > 0 { // behind a statement that ends there
+			id = binary.BigEndian.AppendUint64(id, 1<<63|o.Copy)
+		}
 	}
 	id = binary.BigEndian.AppendUint64(id, uint64(r.Time))
 	value := strconv.AppendInt(nil, int64(partitions), 10)

@@ -8,12 +8,16 @@ func TestBarriersAreOrdered(t *testing.T) {
 	truncation := func(seq uint64, file string, pos uint64) *Record {
 		return &Record{Op: OpTruncate, Seq: seq, Time: 5, Origin: &Origin{File: file, Pos: pos}}
 	}
+	copy := func(seq uint64, file string, pos, n uint64) *Record {
+		return &Record{Op: OpTruncate, Seq: seq, Time: 9, Origin: &Origin{Snapshot: true, File: file, Pos: pos, Copy: n}}
+	}
 	copied := func(seq uint64, time int64) *Record {
 		return &Record{Op: OpSchema, Flags: Reread, Seq: seq, Time: time}
 	}
 	for _, list := range [][]*Record{
 		{truncation(1, "b.000009", 900), truncation(2, "b.000009", 100), truncation(2, "b.000010", 4), truncation(2, "b.000010", 256), truncation(2, "b.1000000", 4),
 			truncation(1<<SeqEpochShift, "a.000001", 4)},
+		{truncation(3, "", 0), copy(3, "", 0, 1), copy(3, "b.000009", 100, 2), copy(3, "b.000009", 100, 1<<24|1), truncation(3, "b.000009", 101), truncation(4, "", 0)},
 		{copied(1, 9), copied(2, 3), copied(2, 4), copied(2, 1<<40)},
 	} {
 		before := ""

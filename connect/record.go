@@ -153,6 +153,7 @@ type Origin struct {
 	// most servers.
 	Time     int64
 	Snapshot bool
+	Copy     uint64 // of a truncation that a snapshot makes: greater than in those before; not in messages
 	Query    string // the statement, where the source tells it
 }
 

@@ -124,8 +124,6 @@ func (w *weaver) startCopy(t *table, filter string) (said string, err error) {
 	switch {
 	case filter != "" && t.keyless():
 		return "", errors.New("it has no key, so it can only be copied whole; leave the condition out")
-	case t.keyless() && w.cfg.NoTruncate:
-		return "", errTruncate
 	case t.status != done && t.filter == "":
 		return "is being copied already", nil // and will be as it is now, for its changes follow
 	case t.status != done && filter != "":
@@ -146,17 +144,11 @@ func (w *weaver) startCopy(t *table, filter string) (said string, err error) {
 	return "is copied where " + filter, nil
 }
 
-var errTruncate = errors.New("it must be emptied in the targets first, and a topic with several partitions cannot carry that in order; " +
-	"copy it with a connector of its own, whose topics have one partition")
-
 // revive asks for a stopped table to be followed again, which begins with an
 // OpSchema.
 func (w *weaver) revive(n tableName, filter string) (*table, error) {
-	switch {
-	case filter != "":
+	if filter != "" {
 		return nil, errors.New("it is stopped, so changes are missing and only a whole copy makes it right; leave the condition out")
-	case w.cfg.NoTruncate:
-		return nil, errTruncate
 	}
 	t := w.tables[n]
 	if t == nil {
@@ -289,7 +281,10 @@ func (w *weaver) out(b *connect.Batch) {
 func (w *weaver) committed() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.durable++
+	if w.durable++; w.due > 0 && !w.waits() {
+		w.due = 0
+		w.wakeRead()
+	}
 	keep := w.tickets[:0]
 	for _, k := range w.tickets {
 		switch {

@@ -144,6 +144,9 @@ func (w *weaver) emitCopy(b *connect.Batch) bool {
 func (w *weaver) holds(b *connect.Batch) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.waits() {
+		return true
+	}
 	c := w.copy
 	if c == nil {
 		return false

@@ -98,6 +98,12 @@
 // finished. That is not part of the State; a pause, also one for a critical load,
 // is.
 //
+// # Truncations
+//
+// Where a topic has several partitions a truncation stands in each, and a target
+// tells which of two is the later one; see truncations. It waits for what was sent
+// before to be durable, and all else waits for it.
+//
 // # State
 //
 // One entry a table, "snapshot/<database>/<table>", says which ranges are done;

@@ -38,7 +38,6 @@ func TestLostPosition(t *testing.T) {
 		want string
 	}{
 		{Config{Mode: WhenNeeded}, true, "it begins anew"},
-		{Config{Mode: WhenNeeded, NoTruncate: true}, false, "several partitions"},
 		{Config{Mode: Initial}, false, "snapshot.mode=when_needed"},
 		{Config{Mode: InitialOnly}, false, "snapshot.mode=when_needed"},
 		{Config{Mode: NoData}, false, "snapshot.mode=when_needed"},

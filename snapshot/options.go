@@ -33,8 +33,6 @@ type Config struct {
 	// SignalTable is the database.table whose new rows are signals, SignalFile
 	// the file whose lines are; "" is none.
 	SignalTable, SignalFile string
-	// NoTruncate: topics cannot carry a truncation.
-	NoTruncate bool
 }
 
 // Editor has the last word on what Read returns.
@@ -70,7 +68,7 @@ func Options() []connect.Option {
 			Values: []string{"initial", "no_data", "schema_only", "never", "initial_only", "when_needed"},
 			Doc: "Which rows are copied before changes are all there is. `initial` copies every captured table once; `no_data` (also `schema_only`, `never`) copies none; " +
 				"`initial_only` ends when all are copied; `when_needed` is `initial`, and when the server no longer has the log that follows the saved position it empties all tables " +
-				"in the targets and copies them again, so that rows deleted in that gap go too; that needs topics of one partition. The others stop then, with an error."},
+				"in the targets and copies them again, so that rows deleted in that gap go too. The others stop then, with an error."},
 		{Name: optThreads, Type: connect.TypeInt, Default: "2", Min: 1, Max: 64, Importance: connect.Medium, Group: "Snapshot",
 			Doc: "How many connections read rows at once, from several tables and from several places of one table."},
 		{Name: optChunk, Type: connect.TypeInt, Default: "4194304", Min: 64 << 10, Max: 1 << 30, Importance: connect.Low, Group: "Snapshot",

@@ -120,6 +120,7 @@ const (
 	seqKey      = "snapshot/seq"
 	pausedKey   = "snapshot/paused"
 	fileKey     = "snapshot/file" // how far the file of signals is carried out
+	runKey      = "snapshot/run"  // the last run that has made truncations
 	stateFormat = 1
 )
 
@@ -129,7 +130,7 @@ const (
 func Rest(state []offsets.Entry) (rest []offsets.Entry, err error) {
 	for _, e := range state {
 		database, name, ok := parseStateKey(e.Key)
-		if !ok || e.Key == seqKey || e.Key == pausedKey || e.Key == fileKey {
+		if !ok || e.Key == seqKey || e.Key == pausedKey || e.Key == fileKey || e.Key == runKey {
 			if !strings.HasPrefix(e.Key, statePrefix) {
 				rest = append(rest, e)
 			}

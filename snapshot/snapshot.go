@@ -54,6 +54,7 @@ type Anchor struct {
 	GTIDs      string // the transactions up to there; "" if the server has none
 	ServerUUID string // of the server whose log it is; "" if not known
 	Seq        uint64 // of the last change up to there; 0 if not known
+	End        High   // that place itself
 }
 
 // High is an end of the log: every transaction that was visible when it was

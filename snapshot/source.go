@@ -95,12 +95,8 @@ func (s *Source) Open(ctx context.Context, from offsets.Position, state []offset
 // is not to be had any more. All tables are to be copied again, and emptied
 // first: the log that is gone may have had deletes.
 func (s *Source) heal(ctx context.Context, lost offsets.Position, state []offsets.Entry, cause error) error {
-	switch {
-	case s.cfg.Mode != WhenNeeded:
+	if s.cfg.Mode != WhenNeeded {
 		return s.explain(cause)
-	case s.cfg.NoTruncate:
-		return fmt.Errorf("%w; %s=%s cannot mend it, since tables must be emptied in the targets first and topics with several partitions cannot carry that in order: begin anew",
-			cause, optMode, WhenNeeded)
 	}
 	s.env.Logger.Warn("snapshot: the position is lost; all tables are emptied in the targets and copied anew", "error", cause)
 	if err := s.changes.Close(); err != nil {
@@ -112,10 +108,7 @@ func (s *Source) heal(ctx context.Context, lost offsets.Position, state []offset
 // reset begins anew where the server is now, since an operator wants it: all
 // tables are emptied in the targets and copied again.
 func (s *Source) reset(ctx context.Context, from offsets.Position, state []offsets.Entry) error {
-	switch {
-	case s.cfg.NoTruncate:
-		return connect.Permanent(errors.New("the source was reset, but tables must be emptied in the targets first, and topics with several partitions cannot carry that in order: begin anew"))
-	case s.cfg.Mode == NoData:
+	if s.cfg.Mode == NoData {
 		return connect.Permanent(fmt.Errorf("the source was reset, but with %s=%s no table is read again; set another mode", optMode, NoData))
 	}
 	s.env.Logger.Warn("snapshot: the source was reset; all tables are emptied in the targets and copied anew")

@@ -176,6 +176,9 @@ func play(s *simServer, cfg Config, fail, restarts int, stop chan struct{}, done
 			if err == nil {
 				err = tg.apply(&b)
 			}
+			if err == nil && b.Pos != nil {
+				err = src.Commit(context.Background(), b.Pos)
+			}
 			if err != nil {
 				return tg, ch, errors.Join(err, src.Close())
 			}

@@ -53,8 +53,9 @@ type weaver struct {
 	signals       chan struct{} // has an element when there may be something to attend to
 	tell          bool          // the state is to go out soon
 	tickets       []*ticket
-	sent, durable uint64    // batches with a Pos
-	paceAt        time.Time // no window opens before
+	sent, durable uint64 // batches with a Pos
+	truncations
+	paceAt time.Time // no window opens before
 
 	windows  []*window
 	reserved int64
@@ -138,6 +139,10 @@ func (w *weaver) load(state []offsets.Entry, fresh bool) error {
 		}
 		if e.Key == pausedKey {
 			w.paused = len(e.Pos) > 0
+			continue
+		}
+		if e.Key == runKey {
+			w.run = seqOf(e.Pos)
 			continue
 		}
 		if e.Key == fileKey {
@@ -551,6 +556,10 @@ func (w *weaver) stamp(b *connect.Batch) {
 	if w.fileUnsaved {
 		w.fileUnsaved = false
 		b.State = append(b.State, offsets.Entry{Key: fileKey, Pos: w.file.encode()})
+	}
+	if w.runUnsaved {
+		w.runUnsaved = false
+		b.State = append(b.State, offsets.Entry{Key: runKey, Pos: appendSeq(w.run)})
 	}
 	w.settleTickets()
 	if active && w.seq != w.seqSaved {

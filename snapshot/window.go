@@ -317,14 +317,14 @@ func (w *weaver) emitNext(b *connect.Batch, waiting bool) bool {
 		w.emitPart(b)
 		return true
 	}
-	if !w.boundary {
+	if !w.boundary || w.waits() {
 		return false
 	}
 	if w.emitState(b) {
 		return true
 	}
 	if w.news {
-		if w.emitTruncate(b) || w.emitShapes(b) {
+		if w.emitTruncations(b) || w.emitShapes(b) {
 			return true
 		}
 		w.news = false
@@ -341,25 +341,6 @@ func (w *weaver) emitNext(b *connect.Batch, waiting bool) bool {
 	}
 	w.copied = w.emitCopy(b)
 	return w.copied
-}
-
-// emitTruncate fills b with the truncation of a table whose copy begins anew.
-func (w *weaver) emitTruncate(b *connect.Batch) bool {
-	for _, t := range w.order {
-		if !t.truncate || t.shape == nil || t.stopped {
-			continue
-		}
-		t.truncate, t.dirty = false, false
-		w.save(t)
-		r := b.Add()
-		r.Op, r.Flags, r.Table, r.Seq, r.Time = connect.OpTruncate, connect.TxEnd, t.shape, w.seq, time.Now().UnixMicro()
-		r.Topic, r.Origin = w.changes.Topic(t.shape), b.NewOrigin()
-		r.Origin.Snapshot = true
-		w.stamp(b)
-		w.wakeWorkers()
-		return true
-	}
-	return false
 }
 
 // mustTell reports whether targets are yet to hear of the copy of t.

@@ -222,6 +222,16 @@ func (*Source) Anchor(pos offsets.Position) (gtids, serverUUID string) {
 	return gtids, gtid.FormatUUID(p.server)
 }
 
+// Place returns the place in its server's log where a position is. It depends on
+// pos alone and may be called beside Read.
+func (*Source) Place(pos offsets.Position) (file string, filePos uint64) {
+	p, err := parsePosition(pos)
+	if err != nil {
+		return "", 0
+	}
+	return p.file, p.pos
+}
+
 // SeqAt returns the Seq of the last change up to a position of this source. It
 // depends on pos alone and may be called beside Read.
 func (*Source) SeqAt(pos offsets.Position) uint64 {

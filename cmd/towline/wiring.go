@@ -82,7 +82,6 @@ func mysqlPlugin() connect.Plugin {
 		if how.Brake, err = brake(cfg, &how.Throttle, dial); err != nil {
 			return nil, err
 		}
-		how.NoTruncate = cfg.Int("topic.creation.default.partitions") > 1
 		return snapshot.New(changes{stream}, reader, how, env), nil
 	}
 	return p
@@ -124,7 +123,9 @@ type changes struct{ *cdcmysql.Source }
 // Anchor implements snapshot.Changes.
 func (c changes) Anchor(pos offsets.Position) snapshot.Anchor {
 	gtids, server := c.Source.Anchor(pos)
-	return snapshot.Anchor{GTIDs: gtids, ServerUUID: server, Seq: c.SeqAt(pos)}
+	a := snapshot.Anchor{GTIDs: gtids, ServerUUID: server, Seq: c.SeqAt(pos)}
+	a.End.File, a.End.Pos = c.Place(pos)
+	return a
 }
 
 // Reached implements snapshot.Changes.

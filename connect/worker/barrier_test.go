@@ -46,9 +46,10 @@ func TestBarriersAreInEachPartition(t *testing.T) {
 	}
 }
 
-// Nothing but a statement of the source is known again when it comes twice.
-func TestTruncationsOfCopiesAreNoBarriers(t *testing.T) {
-	for _, o := range []*connect.Origin{nil, {Snapshot: true, File: "binlog.000001"}, {}} {
+// A truncation that has neither a place at the source nor a number is not told from
+// others.
+func TestTruncationsWithoutAPlaceAreNoBarriers(t *testing.T) {
+	for _, o := range []*connect.Origin{nil, {Snapshot: true, File: "binlog.000001"}} {
 		var b connect.Batch
 		r := b.Add()
 		r.Op, r.Topic, r.Table, r.Origin = connect.OpTruncate, "many", tables(t)[0], o

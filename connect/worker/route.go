@@ -80,11 +80,12 @@ func isBarrier(r *connect.Record) bool {
 }
 
 // spreadBarrier puts record i of b into each partition of its topic. How a shape
-// came about is told in the first one alone. A truncation that is no statement of
-// the source has no place there by which it would be known when it comes again.
+// came about is told in the first one alone. A truncation has its place at the source
+// (none in the log: before all else of its epoch), or is one that a snapshot
+// counts, by which it is told from others.
 func spreadBarrier(b *connect.Batch, i int, partitions int32) error {
 	r := &b.Records[i]
-	if o := r.Origin; r.Op == connect.OpTruncate && (o == nil || o.Snapshot || o.File == "") {
+	if o := r.Origin; r.Op == connect.OpTruncate && (o == nil || o.Snapshot && o.Copy == 0) {
 		return connect.Permanent(fmt.Errorf("table %s is to be emptied in the targets before it is copied anew, which topic %s with its %d partitions cannot carry; "+
 			"give its rows a topic with one partition", r.Table, r.Topic, partitions))
 	}

@@ -94,9 +94,10 @@ func succeed(ctx context.Context, replica, source *mysqltest.Server, address *my
 // What is gone from the log before it was read is healed: rows and tables that
 // were made, changed and deleted meanwhile, and all that comes after.
 func TestPurgedLogIsHealed(t *testing.T) {
-	for name, opts := range map[string][]mysqltest.Option{"gtid": nil, "file": {mysqltest.NoGTID()}} {
+	for name, o := range map[string]options{"gtid": {}, "file": {sourceFlags: []mysqltest.Option{mysqltest.NoGTID()}},
+		"partitions": {source: map[string]string{"topic.creation.default.partitions": "3"}, sink: map[string]string{"tasks.max": "2"}}} {
 		t.Run(name, func(t *testing.T) {
-			o := options{rows: 500, load: light(), sourceFlags: opts, noLedger: true}
+			o.rows, o.load, o.noLedger = 500, light(), true
 			r := newRig(t, o)
 			r.source.Exec(t, `CREATE TABLE work.fruit (id INT PRIMARY KEY, v VARCHAR(20)); CREATE TABLE work.gone (id INT PRIMARY KEY); CREATE TABLE work.bag (v INT);
 				INSERT INTO work.fruit VALUES (1, 'apple'), (2, 'pear'), (3, 'plum'); INSERT INTO work.gone VALUES (1); INSERT INTO work.bag VALUES (1), (1), (2)`)
@@ -122,7 +123,9 @@ func TestPurgedLogIsHealed(t *testing.T) {
 			if err := r.proc.Stop(); err == nil {
 				t.Error("a task that failed is no fault of the program")
 			}
-			o.source = map[string]string{"snapshot.mode": "when_needed"}
+			healing := map[string]string{"snapshot.mode": "when_needed"}
+			merge(healing, o.source)
+			o.source = healing
 			r.connectors(o)
 			r.start()
 			r.source.Exec(t, "INSERT INTO work.fruit VALUES (4, 'fig', 8); UPDATE work.fruit SET w = 9 WHERE id = 1; DELETE FROM work.bag LIMIT 1; INSERT INTO work.fresh VALUES (2)")

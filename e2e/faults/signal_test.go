@@ -2,6 +2,7 @@ package faults
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -31,16 +32,32 @@ const allTables = `{"data-collections": ["work\\..*"]}`
 // channels, while writers write and the program is killed: in the end the
 // target equals the source.
 func TestKilledWhileTablesAreCopiedAgain(t *testing.T) {
+	copiedAgain(t, options{rows: 20000}, kills(t, 10))
+}
+
+// The same of tables whose rows are in several partitions, which several tasks
+// read: one without a key is emptied at one place of all of them.
+func TestKilledWhileTablesInPartitionsAreCopiedAgain(t *testing.T) {
+	copiedAgain(t, options{rows: 3000, source: map[string]string{"topic.creation.default.partitions": "4"},
+		sink: map[string]string{"tasks.max": "3", "lanes": "2"}}, kills(t, 6))
+}
+
+// copiedAgain commands copies and kills the program, n times.
+func copiedAgain(t *testing.T, o options, n int) {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "signals")
-	r := newRig(t, options{rows: 20000, noLedger: true, load: workload.Options{Writers: 3, Types: true, Keyless: true, Pause: 2 * time.Millisecond},
-		source: map[string]string{"database.include.list": database + ",ops", "signal.data.collection": "ops.signals", "signal.file": file}})
+	signals := map[string]string{"database.include.list": database + ",ops", "signal.data.collection": "ops.signals", "signal.file": file}
+	maps.Copy(signals, o.source)
+	o.source, o.noLedger = signals, true
+	o.load = workload.Options{Writers: 3, Types: true, Keyless: true, Pause: 2 * time.Millisecond}
+	r := newRig(t, o)
 	r.source.Exec(t, "CREATE DATABASE ops; CREATE TABLE ops.signals (id VARCHAR(42) PRIMARY KEY, type VARCHAR(32) NOT NULL, data TEXT)")
 	r.start()
 	if err := r.proc.Wait(t.Context(), 2*time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	stop := r.writing()
-	for i := range kills(t, 10) {
+	for i := range n {
 		switch i % 4 {
 		case 0:
 			if answer, err := r.signal("execute-snapshot", allTables); err != nil || !strings.Contains(answer, "work.") {
@@ -116,7 +133,16 @@ func TestASignalSurvivesAKill(t *testing.T) {
 // A table that was stopped is followed again, without the rows that were
 // deleted in between.
 func TestAStoppedTableIsFollowedAgain(t *testing.T) {
-	r := newRig(t, options{rows: 1000, noLedger: true, load: light()})
+	for name, o := range map[string]options{"one partition": {}, "several": {source: map[string]string{"topic.creation.default.partitions": "4"},
+		sink: map[string]string{"tasks.max": "2"}}} {
+		t.Run(name, func(t *testing.T) { followedAgain(t, o) })
+	}
+}
+
+func followedAgain(t *testing.T, o options) {
+	t.Helper()
+	o.rows, o.noLedger, o.load = 500, true, light()
+	r := newRig(t, o)
 	r.source.Exec(t, "CREATE TABLE work.extra (id INT PRIMARY KEY, v INT); INSERT INTO work.extra VALUES (1, 1), (2, 2), (3, 3)")
 	r.start()
 	if err := r.proc.Wait(t.Context(), time.Minute); err != nil {
