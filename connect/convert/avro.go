@@ -26,7 +26,7 @@ func avroPlugin() connect.Plugin {
 	return connect.Plugin{
 		Name:    "avro",
 		Aliases: []string{"io.confluent.connect.avro.AvroConverter"},
-		Doc:     "One Avro message per record, in the form of Debezium and Confluent's AvroConverter, with schemas in Towline's own registry.",
+		Doc:     "One Avro message per record, in the form of Debezium and Confluent's AvroConverter, with schemas in Towline's own registry, which REST shows.",
 		Options: avroOptions(),
 		Converter: func(cfg connect.Config, env connect.Env) (connect.Converter, error) {
 			return newAvro(cfg, env)

@@ -102,6 +102,7 @@ func (v stateView) Range(prefix string) (list []offsets.Entry) {
 // connector that newRig gets by a file.
 func newClusterRigs(t *testing.T, names ...string) []*rig {
 	log := newSharedLog()
+	putSchemas(t, log.Store())
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	t.Cleanup(func() {

@@ -195,7 +195,7 @@ func (c *call) tasksConfig() error {
 func (c *call) task() (int, error) {
 	n, err := strconv.Atoi(c.r.PathValue("task"))
 	if err != nil {
-		return 0, &httpError{http.StatusNotFound, "HTTP 404 Not Found"}
+		return 0, &httpError{code: http.StatusNotFound, text: "HTTP 404 Not Found"}
 	}
 	return n, nil
 }

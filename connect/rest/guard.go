@@ -91,15 +91,15 @@ func (h *Handler) permit(r *http.Request, rt *route) error {
 	switch {
 	case rt.path == "/health":
 	case len(h.accounts) > 0 && from.role == Nobody:
-		return &httpError{http.StatusUnauthorized, "User cannot access the resource."}
+		return &httpError{code: http.StatusUnauthorized, text: "User cannot access the resource."}
 	case len(h.accounts) > 0 && from.role != Admin && rt.access != reads && rt.access != rows:
-		return &httpError{http.StatusForbidden, "this account may read and change nothing"}
+		return &httpError{code: http.StatusForbidden, text: "this account may read and change nothing"}
 	case len(h.accounts) > 0 || from.shown:
 	case rt.access == rows && !from.local:
-		return &httpError{http.StatusForbidden, "this address is open to other machines, and what is in tables is not shown through it to whoever comes; " +
+		return &httpError{code: http.StatusForbidden, text: "this address is open to other machines, and what is in tables is not shown through it to whoever comes; " +
 			"ask by the address 127.0.0.1 of the machine itself, or configure accounts (rest.user.<name>.password) or certificates"}
 	case rt.access == changes && !from.local:
-		return &httpError{http.StatusForbidden, "this address is open to other machines, and connectors cannot be changed through it by whoever comes; " +
+		return &httpError{code: http.StatusForbidden, text: "this address is open to other machines, and connectors cannot be changed through it by whoever comes; " +
 			"ask by the address 127.0.0.1 of the machine itself, or configure accounts (rest.user.<name>.password) or certificates"}
 	}
 	return nil

@@ -33,7 +33,7 @@ func (l *limits) enter(rw http.ResponseWriter, rt *route) (leave func(), err err
 	default:
 	}
 	rw.Header().Set("Retry-After", "1")
-	return nil, &httpError{http.StatusTooManyRequests, "as many requests as this worker answers at once " + what + "; ask again in a second"}
+	return nil, &httpError{code: http.StatusTooManyRequests, text: "as many requests as this worker answers at once " + what + "; ask again in a second"}
 }
 
 // allowTime bounds how long a client may take from now on to read the answer; 0 is

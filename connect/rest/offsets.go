@@ -80,17 +80,17 @@ type usedTopics struct {
 
 func (c *call) resetTopics() error {
 	if c.h.opts.NoTopics {
-		return &httpError{http.StatusForbidden, "Topic tracking is disabled."}
+		return &httpError{code: http.StatusForbidden, text: "Topic tracking is disabled."}
 	}
 	if c.h.opts.KeepTopics {
-		return &httpError{http.StatusForbidden, "Topic tracking reset is disabled."}
+		return &httpError{code: http.StatusForbidden, text: "Topic tracking reset is disabled."}
 	}
 	return c.empty(http.StatusAccepted, c.h.opts.Herder.ResetTopics(c.ctx(), c.name()))
 }
 
 func (c *call) topics() error {
 	if c.h.opts.NoTopics {
-		return &httpError{http.StatusForbidden, "Topic tracking is disabled."}
+		return &httpError{code: http.StatusForbidden, text: "Topic tracking is disabled."}
 	}
 	topics, err := c.h.opts.Herder.Topics(c.ctx(), c.name())
 	return c.replyOr(err, map[string]usedTopics{c.name(): {topics}})

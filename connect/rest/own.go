@@ -103,7 +103,7 @@ func (c *call) signal() error {
 	case connect.IsPermanent(err):
 		return badRequest("%v", err)
 	case err != nil:
-		return &httpError{http.StatusServiceUnavailable, err.Error()}
+		return &httpError{code: http.StatusServiceUnavailable, text: err.Error()}
 	}
 	return c.reply(http.StatusOK, carried{did})
 }
@@ -120,7 +120,7 @@ func (c *call) overview() error {
 		cancel()
 		switch {
 		case errors.Is(err, context.DeadlineExceeded):
-			return &httpError{http.StatusGatewayTimeout, "not all has arrived within " + wait + ": " + err.Error()}
+			return &httpError{code: http.StatusGatewayTimeout, text: "not all has arrived within " + wait + ": " + err.Error()}
 		case err != nil:
 			return err
 		}

@@ -19,14 +19,15 @@ import (
 
 // httpError is an error with the code that it is answered with.
 type httpError struct {
-	code int
-	text string
+	code   int
+	text   string
+	detail int // a finer code, for the body; 0: there is none
 }
 
 func (e *httpError) Error() string { return e.text }
 
 func badRequest(format string, args ...any) error {
-	return &httpError{http.StatusBadRequest, fmt.Sprintf(format, args...)}
+	return &httpError{code: http.StatusBadRequest, text: fmt.Sprintf(format, args...)}
 }
 
 // answerCode returns the code of an error that has one.
@@ -53,6 +54,10 @@ func answer(rw http.ResponseWriter, err error) int {
 		code = http.StatusServiceUnavailable
 	case errors.Is(err, context.DeadlineExceeded):
 		text = "Request timed out. " + text
+	}
+	if he != nil && he.detail != 0 {
+		reply(rw, code, fault{he.detail, text})
+		return code
 	}
 	fail(rw, code, text)
 	return code
@@ -102,16 +107,16 @@ func (c *call) empty(code int, err error) error {
 // type to another site without being asked.
 func (c *call) body() ([]byte, error) {
 	if kind, _, _ := mime.ParseMediaType(c.r.Header.Get("Content-Type")); kind != "application/json" {
-		return nil, &httpError{http.StatusUnsupportedMediaType, "HTTP 415 Unsupported Media Type"}
+		return nil, &httpError{code: http.StatusUnsupportedMediaType, text: "HTTP 415 Unsupported Media Type"}
 	}
 	b, err := io.ReadAll(c.r.Body)
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		return nil, &httpError{http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes", large.Limit)}
+		return nil, &httpError{code: http.StatusRequestEntityTooLarge, text: fmt.Sprintf("the body has more than %d bytes", large.Limit)}
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		c.rw.Header().Set("Connection", "close") // what comes yet is of this body
-		return nil, &httpError{http.StatusRequestTimeout, fmt.Sprintf("the body has not come within %s", c.h.bodyTimeout)}
+		return nil, &httpError{code: http.StatusRequestTimeout, text: fmt.Sprintf("the body has not come within %s", c.h.bodyTimeout)}
 	case err != nil:
 		return nil, badRequest("the body could not be read: %v", err)
 	}

@@ -162,6 +162,7 @@ func newRigWith(t *testing.T, with Options, files ...*config.File) *rig {
 	opts.Accounts, opts.Origins, opts.NoTopics, opts.KeepTopics = with.Accounts, with.Origins, with.NoTopics, with.KeepTopics
 	w := worker.New(opts.Logger, worker.NewMetrics(reg))
 	log := memlog.New()
+	putSchemas(t, log.Store())
 	w.Use(log)
 	h := standalone.New(standalone.Options{Registry: opts.Registry, Worker: w, Logger: opts.Logger, Levels: opts.Levels, WorkerID: func() string { return "here:8083" }})
 	if err := h.Load(t.Context(), files); err != nil {

@@ -72,7 +72,7 @@ type Handler struct {
 // New returns the Handler of all routes.
 func New(opts Options) *Handler {
 	h := &Handler{opts: opts, accounts: newAccounts(opts.Accounts), mux: http.NewServeMux(), limits: newLimits()}
-	h.routes = slices.Concat(workerRoutes(), connectorRoutes(), offsetRoutes(), pluginRoutes(), loggerRoutes(), ownRoutes(), letterRoutes())
+	h.routes = slices.Concat(workerRoutes(), connectorRoutes(), offsetRoutes(), pluginRoutes(), loggerRoutes(), ownRoutes(), letterRoutes(), schemaRoutes())
 	methods := map[string][]string{}
 	for _, rt := range h.routes {
 		pattern := rt.pattern()
