@@ -536,9 +536,10 @@ func TestFailedTaskLeavesOthersAlone(t *testing.T) {
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- w.Run(ctx) }()
-	for len(g.ledger()) < len(g.script) && sleep(ctx, 10*time.Millisecond) {
-	}
 	st := w.Status(ctx)
+	for (len(g.ledger()) < len(g.script) || st.Connectors[2].Tasks[0].State != StateFailed) && sleep(ctx, 10*time.Millisecond) {
+		st = w.Status(ctx)
+	}
 	cancel()
 	if err := <-done; err == nil {
 		t.Error("Run does not tell of the failed task")
