@@ -71,4 +71,5 @@ func TestAvroPipeline(t *testing.T) {
 	if r := p.stop(); r.code != exitOK {
 		t.Errorf("exit code %d:\n%s", r.code, r.err)
 	}
+	t.Run("client", func(t *testing.T) { s.readByClient(t, clientOf(t, "confluent-kafka", "python")) })
 }

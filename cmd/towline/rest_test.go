@@ -184,8 +184,8 @@ func TestPipelineOverREST(t *testing.T) {
 	}
 }
 
-// kafkaConnectCLI returns the program of that name.
-func kafkaConnectCLI(t *testing.T) string {
+// clientOf returns a program of a client that e2e/servers/clients.sh installs.
+func clientOf(t *testing.T, name, program string) string {
 	t.Helper()
 	home := os.Getenv("TOWLINE_SERVERS")
 	if home == "" {
@@ -195,14 +195,13 @@ func kafkaConnectCLI(t *testing.T) string {
 		}
 		home = filepath.Join(cache, "towline", "servers")
 	}
-	bin := filepath.Join(home, "kafka-connect-cli", "bin", "kafka_connect")
-	if _, err := os.Stat(filepath.Join(home, "kafka-connect-cli", "installed")); err != nil {
+	if _, err := os.Stat(filepath.Join(home, name, "installed")); err != nil {
 		if os.Getenv("TOWLINE_REQUIRE_SERVERS") == "1" {
-			t.Fatal("kafka-connect-cli is not installed: run e2e/servers/clients.sh")
+			t.Fatalf("%s is not installed: run e2e/servers/clients.sh", name)
 		}
-		t.Skip("kafka-connect-cli is not installed: make servers")
+		t.Skipf("%s is not installed: make servers", name)
 	}
-	return bin
+	return filepath.Join(home, name, "bin", program)
 }
 
 // A client of Kafka Connect that knows nothing of Towline drives it, with each of
@@ -212,7 +211,7 @@ func TestKafkaConnectCLI(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs kafka-connect-cli")
 	}
-	bin := kafkaConnectCLI(t)
+	bin := clientOf(t, "kafka-connect-cli", "kafka_connect")
 	s := newSandbox(t)
 	p := s.serveWorker()
 	// run runs the client until what it prints has text in it: tasks follow in
