@@ -28,7 +28,7 @@ func executed(t *testing.T, s *mysqltest.Server) string {
 // caughtUp waits until b has all that a has, and then ends the replication.
 func caughtUp(t *testing.T, a, b *mysqltest.Server) {
 	t.Helper()
-	if got := b.Query(t, "SELECT WAIT_FOR_EXECUTED_GTID_SET('"+executed(t, a)+"', 60)")[0][0]; got != "0" {
+	if got := b.Query(t, "SELECT WAIT_FOR_EXECUTED_GTID_SET('"+executed(t, a)+"', 600)")[0][0]; got != "0" {
 		t.Fatal("the replica does not catch up")
 	}
 	b.Exec(t, "STOP REPLICA; RESET REPLICA ALL")
@@ -253,7 +253,7 @@ func TestSilence(t *testing.T) {
 	r.exec(t, "CREATE TABLE x (id INT PRIMARY KEY AUTO_INCREMENT, v VARCHAR(1000))")
 	p := r.srv.Proxy(t)
 	r.values[optHost], r.values[optPort] = p.Host(), fmt.Sprint(p.Port())
-	r.values[optLogHeartbeat], r.values[optNetWrite] = "100", "1"
+	r.values[optNetWrite] = "1"
 	s := r.open(t, nil, nil)
 	tp := newTape(nil)
 	until(t, s, tp)
@@ -262,7 +262,7 @@ func TestSilence(t *testing.T) {
 	r.exec(t, "SET cte_max_recursion_depth = 100000; INSERT INTO x (v) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT REPEAT('v', 1000) FROM n")
 	time.Sleep(2500 * time.Millisecond)
 	last := tp.stops[len(tp.stops)-1]
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for err := untilErr(ctx, s, tp); err != nil; err = untilErr(ctx, s, tp) {
 		if connect.IsPermanent(err) || ctx.Err() != nil {
@@ -278,6 +278,10 @@ func TestSilence(t *testing.T) {
 	if n := len(tp.records); n != 20000 || tp.records[n-1].seq != 20000 {
 		t.Fatalf("%d records", n)
 	}
+	s.Close()
+	r.values[optLogHeartbeat] = "100"
+	last = tp.stops[len(tp.stops)-1]
+	s = r.open(t, last.pos, last.state)
 	p.Freeze()
 	defer p.Thaw()
 	var err error

@@ -210,11 +210,9 @@ func TestAnotherServer(t *testing.T) {
 	until(t, s, tp)
 	s.Close()
 	r.exec(t, "INSERT INTO t VALUES (2); ALTER TABLE t ADD COLUMN v INT; INSERT INTO t VALUES (3, 3)")
-	b.Exec(t, fmt.Sprintf("CHANGE REPLICATION SOURCE TO SOURCE_HOST = '%s', SOURCE_PORT = %d, SOURCE_USER = '%s', SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1; START REPLICA", a.Host, a.Port, a.User))
-	b.Query(t, "SELECT WAIT_FOR_EXECUTED_GTID_SET('"+strings.ReplaceAll(a.Query(t, "SELECT @@gtid_executed")[0][0], "\n", "")+"', 30)")
-	b.Exec(t, "STOP REPLICA")
-	r.srv = b
-	r.values[optPort] = fmt.Sprint(b.Port)
+	feed(t, a, b, "")
+	caughtUp(t, a, b)
+	r.moveTo(b)
 	last := tp.stops[len(tp.stops)-1]
 	s = r.open(t, last.pos, last.state)
 	r.exec(t, "INSERT INTO t VALUES (4, 4)")

@@ -108,6 +108,20 @@ func (r *rig) exec(t testing.TB, q string) {
 	conn.Close()
 }
 
+// purge has the server remove all files of its log but the last one. It only warns
+// of those that the thread of a dump still reads, which may not have noticed yet
+// that its connection has ended.
+func (r *rig) purge(t *testing.T) {
+	t.Helper()
+	for {
+		files := r.srv.Query(t, "SHOW BINARY LOGS")
+		if len(files) == 1 {
+			return
+		}
+		r.exec(t, "PURGE BINARY LOGS TO '"+files[len(files)-1][0]+"'")
+	}
+}
+
 func quoteName(s string) string { return "`" + strings.ReplaceAll(s, "`", "``") + "`" }
 
 // seen is a record, written down.
@@ -207,10 +221,13 @@ func recordText(r *connect.Record) string {
 	return b.String()
 }
 
+// patience ends what hangs, however slow the machine is.
+const patience = 10 * time.Minute
+
 // until reads up to where the server is now.
 func until(t testing.TB, s *Source, tp *tape) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := untilErr(ctx, s, tp); err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -207,8 +208,9 @@ func TestMariaDBOldTemporals(t *testing.T) {
 			if err := s.Resume(t.Context(), r.db, "h"); err != nil {
 				t.Fatal(err)
 			}
-			r.exec(t, "INSERT INTO a (id) VALUES (4)")
-			until(t, s, tp)
+			for slices.Contains(s.Halted(), [2]string{r.db, "h"}) {
+				until(t, s, tp)
+			}
 			r.exec(t, "INSERT INTO h VALUES (2, '2024-02-03 04:05:06.7')")
 			tp = newTape(nil)
 			until(t, s, tp)

@@ -51,6 +51,7 @@ func TestRetention(t *testing.T) {
 		env.Logger, env.Gauge = slog.New(slog.NewTextHandler(&logged, nil)), func(name string, v float64, _ ...string) { gauges[name] = v }
 		s, err := New(r.config(), env)
 		if err == nil {
+			s.settings.lookEvery = patience // so that only the test looks
 			err = s.Open(t.Context(), nil, nil)
 		}
 		if err != nil {

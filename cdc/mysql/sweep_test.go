@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/towline/towline/connect"
 	"github.com/towline/towline/e2e/mysqltest"
@@ -178,7 +177,7 @@ func TestCutAfterEveryEvent(t *testing.T) {
 // readUntil reads until enough says so.
 func readUntil(t *testing.T, s *Source, tp *tape, enough func(*tape) bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for !enough(tp) {
 		var b connect.Batch
@@ -200,7 +199,7 @@ func sweepOnce(t *testing.T, r *rig, rel *relay, start stopAt, whole *tape, n in
 		t.Fatal(err)
 	}
 	tp := newTape(start.state)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	err := untilErr(ctx, s, tp)
 	s.Close()

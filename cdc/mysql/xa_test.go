@@ -97,12 +97,11 @@ func TestXAOutlivesTheLog(t *testing.T) {
 	if err := r.srv.Restart(); err != nil {
 		t.Fatal(err)
 	}
-	files := r.srv.Query(t, "SHOW BINARY LOGS")
 	last := tp.stops[len(tp.stops)-1]
 	s = r.open(t, last.pos, last.state)
 	until(t, s, tp)
 	s.Close()
-	r.exec(t, "PURGE BINARY LOGS TO '"+files[len(files)-1][0]+"'")
+	r.purge(t)
 	r.exec(t, "XA COMMIT 'b'")
 	r.exec(t, "XA ROLLBACK 'a'; INSERT INTO t VALUES (3)")
 	last = tp.stops[len(tp.stops)-1]

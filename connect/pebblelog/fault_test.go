@@ -57,6 +57,13 @@ func (b *breaker) set(on bool) {
 	b.on = on
 }
 
+// wasHit reports whether a write has failed.
+func (b *breaker) wasHit() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.hit
+}
+
 // TestWriteFaults fails the n-th operation of some kind: the log must tell,
 // refuse all else, close, and open with all that was acknowledged.
 func TestWriteFaults(t *testing.T) {
@@ -91,7 +98,7 @@ func faultRun(t *testing.T, rng *mrand.Rand, b *breaker) {
 	acked, failure := appendUntilFault(t, l, rng)
 	if failure != nil {
 		checkFrozen(t, l, r, b, failure)
-	} else if b.hit {
+	} else if b.wasHit() {
 		t.Log("the fault was only in a compaction or in removing files")
 	}
 	b.set(false)
@@ -200,7 +207,7 @@ func TestOpenFaults(t *testing.T) {
 				}
 			}
 			_ = l.Close()
-			if !b.hit {
+			if !b.wasHit() {
 				break
 			}
 		}

@@ -106,7 +106,7 @@ func TestKilledOverRocketMQWhileTablesInPartitionsAreEmptied(t *testing.T) {
 func (r *rig) awaitTasks() {
 	r.t.Helper()
 	why := ""
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		st, err := r.proc.Status(r.t.Context())
 		if why = fmt.Sprint(err); err != nil {
 			continue

@@ -2,7 +2,6 @@ package faults
 
 import (
 	"testing"
-	"time"
 
 	"github.com/towline/towline/e2e/mysqltest"
 )
@@ -71,13 +70,13 @@ func TestDDL(t *testing.T) {
 				use(c.before)
 			}
 			r.start()
-			if err := r.proc.Wait(t.Context(), time.Minute); err != nil {
+			if err := r.proc.Wait(t.Context(), patience); err != nil {
 				t.Fatal(err)
 			}
 			for _, c := range ddlCases {
 				use(c.do)
 			}
-			if err := r.proc.Wait(t.Context(), time.Minute); err != nil {
+			if err := r.proc.Wait(t.Context(), patience); err != nil {
 				t.Fatal(err)
 			}
 			r.equal()

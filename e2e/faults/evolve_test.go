@@ -183,7 +183,7 @@ func TestFullEvolutionUnderKills(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.start()
-	if err := r.proc.Wait(t.Context(), time.Minute); err != nil {
+	if err := r.proc.Wait(t.Context(), patience); err != nil {
 		t.Fatal(err)
 	}
 	r.proc.Kill()

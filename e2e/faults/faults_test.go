@@ -94,7 +94,7 @@ func TestDiskFull(t *testing.T) {
 	t.Cleanup(func() { _ = exec.Command("umount", "-l", disk).Run() })
 	r := newRig(t, options{rows: 2000, load: light(), data: filepath.Join(disk, "data")})
 	r.start()
-	if err := r.proc.Wait(t.Context(), time.Minute); err != nil {
+	if err := r.proc.Wait(t.Context(), patience); err != nil {
 		t.Fatal(err)
 	}
 	fill := filepath.Join(disk, "fill")
@@ -102,7 +102,7 @@ func TestDiskFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop := r.writing()
-	deadline := time.Now().Add(60 * time.Second)
+	deadline := time.Now().Add(patience)
 	for !strings.Contains(r.proc.LogTail(50), "no space left") {
 		if time.Now().After(deadline) {
 			t.Fatal("the log does not say that the disk is full")

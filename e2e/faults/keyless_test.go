@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // bagColumns are of all the kinds that rows are compared by, with few values
@@ -107,7 +106,7 @@ func TestKilledWithABagOfRows(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.start()
-	if err := r.proc.Wait(t.Context(), time.Minute); err != nil {
+	if err := r.proc.Wait(t.Context(), patience); err != nil {
 		t.Fatal(err)
 	}
 	r.proc.Kill()

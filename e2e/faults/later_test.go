@@ -2,7 +2,6 @@ package faults
 
 import (
 	"testing"
-	"time"
 
 	"github.com/towline/towline/e2e/mysqltest"
 	"github.com/towline/towline/e2e/oracle"
@@ -17,7 +16,7 @@ func TestDatabaseIncludedLater(t *testing.T) {
 			r := newRig(t, o)
 			r.source.Exec(t, "CREATE DATABASE other; CREATE TABLE other.t (id INT PRIMARY KEY, v VARCHAR(20)); INSERT INTO other.t VALUES (1, 'before')")
 			r.start()
-			if err := r.proc.Wait(t.Context(), time.Minute); err != nil {
+			if err := r.proc.Wait(t.Context(), patience); err != nil {
 				t.Fatal(err)
 			}
 			if err := r.proc.Stop(); err != nil {
@@ -28,7 +27,7 @@ func TestDatabaseIncludedLater(t *testing.T) {
 			r.connectors(o)
 			r.start()
 			r.source.Exec(t, "INSERT INTO other.t VALUES (3, 'after'); CREATE TABLE other.empty (id INT PRIMARY KEY)")
-			if err := r.proc.Wait(t.Context(), time.Minute); err != nil {
+			if err := r.proc.Wait(t.Context(), patience); err != nil {
 				t.Fatal(err)
 			}
 			diffs, err := oracle.Compare(t.Context(), r.source.DB(), "other", r.target.DB(), "other")

@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/towline/towline/e2e/mysqltest"
 )
@@ -24,7 +23,7 @@ func TestMariaDBTypes(t *testing.T) {
 		t.Run(metadata, func(t *testing.T) {
 			source := mysqltest.Start(t, mysqltest.MariaDB(), mysqltest.TimeZone("+00:00"), mysqltest.Flags("--binlog-row-metadata="+metadata, "--character-set-server=utf8mb4"))
 			source.Exec(t, "CREATE DATABASE work; CREATE TABLE work.maria (id INT PRIMARY KEY, "+mariaTypes+"); CREATE TABLE work.byid (u UUID PRIMARY KEY, v INET6)")
-			seed := rand.Uint64()
+			seed := seedOf(t)
 			t.Logf("seed %d", seed)
 			r := rand.New(rand.NewPCG(seed, 1))
 			for id := range 60 {
@@ -32,14 +31,14 @@ func TestMariaDBTypes(t *testing.T) {
 			}
 			g := bareRig(t, source)
 			g.start()
-			if err := g.proc.Wait(t.Context(), 3*time.Minute); err != nil {
+			if err := g.proc.Wait(t.Context(), patience); err != nil {
 				t.Fatal(err)
 			}
 			for id := 60; id < 120; id++ {
 				mariaRow(t, source, r, id)
 			}
 			source.Exec(t, "UPDATE work.maria SET u = UUID(), b = '::ffff:9.8.7.6', x = REPEAT('é', 200) WHERE id % 3 = 0; DELETE FROM work.maria WHERE id % 7 = 0; UPDATE work.byid SET u = UUID()")
-			if err := g.proc.Wait(t.Context(), 3*time.Minute); err != nil {
+			if err := g.proc.Wait(t.Context(), patience); err != nil {
 				t.Fatal(err)
 			}
 			g.target.Exec(t, "SET GLOBAL time_zone = '+00:00'")

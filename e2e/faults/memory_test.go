@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/towline/towline/e2e/mysqltest"
 	"github.com/towline/towline/e2e/process"
@@ -38,12 +37,12 @@ func TestHugeTransactionInLittleMemory(t *testing.T) {
 			if err := p.AwaitUp(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if err := p.Wait(t.Context(), time.Minute); err != nil {
+			if err := p.Wait(t.Context(), patience); err != nil {
 				t.Fatal(err)
 			}
 			s.Exec(t, fmt.Sprintf("SET SESSION cte_max_recursion_depth = 10000000; INSERT INTO big.t WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n+1 FROM s WHERE n < %d) "+
 				"SELECT n, REPEAT(SHA2(n, 256), %d) FROM s", rows, width/64))
-			if err := p.Wait(t.Context(), 5*time.Minute); err != nil {
+			if err := p.Wait(t.Context(), patience); err != nil {
 				t.Fatal(err)
 			}
 			st, err := p.Status(t.Context())

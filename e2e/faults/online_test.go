@@ -3,6 +3,7 @@ package faults
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/go-sql-driver/mysql"
 
 	"github.com/towline/towline/e2e/mysqltest"
 )
@@ -29,13 +32,13 @@ func TestOnlineSchemaChange(t *testing.T) {
 				r.source.Exec(t, fmt.Sprintf(onlineTable, database)+fmt.Sprintf("; INSERT INTO %[1]s.online (v, s) WITH RECURSIVE n AS (SELECT 1 i UNION ALL SELECT i + 1 FROM n WHERE i < 900) SELECT i, REPEAT('x', i %% 40) FROM n", database))
 				r.start()
 				stop := r.writeOnline()
-				if err := r.proc.Wait(t.Context(), time.Minute); err != nil {
+				if err := r.proc.Wait(t.Context(), patience); err != nil {
 					t.Fatal(err)
 				}
 				c.change(t, r)
 				time.Sleep(300 * time.Millisecond) // of writing to the new table
 				stop()
-				if err := r.proc.Wait(t.Context(), time.Minute); err != nil {
+				if err := r.proc.Wait(t.Context(), patience); err != nil {
 					t.Fatal(err)
 				}
 				r.equal()
@@ -44,7 +47,8 @@ func TestOnlineSchemaChange(t *testing.T) {
 	}
 }
 
-// writeOnline changes rows of the table until it is told to stop.
+// writeOnline changes rows of the table until it is told to stop. Then all that was
+// begun has come to its end, also at the server.
 func (r *rig) writeOnline() (stop func()) {
 	ctx, cancel := context.WithCancel(r.t.Context())
 	var wg sync.WaitGroup
@@ -60,7 +64,7 @@ func (r *rig) writeOnline() (stop func()) {
 				case 3:
 					q = fmt.Sprintf("UPDATE work.online SET id = id + 100000, v = ? WHERE id = %d", id)
 				}
-				_, _ = r.source.DB().ExecContext(ctx, q, n) // some meet what the tool does
+				_, _ = r.source.DB().ExecContext(context.WithoutCancel(ctx), q, n) // some meet what the tool does
 				time.Sleep(2 * time.Millisecond)
 			}
 		})
@@ -123,7 +127,13 @@ func byLock(t *testing.T, r *rig) {
 	<-done
 }
 
-// session returns a function that runs statements on one connection.
+const (
+	errLockWait = 1205
+	errDeadlock = 1213
+)
+
+// session returns a function that runs statements on one connection, again where one
+// meets the locks of others, as tools do.
 func session(t *testing.T, db *sql.DB) func(q string) {
 	t.Helper()
 	conn, err := db.Conn(t.Context())
@@ -132,7 +142,12 @@ func session(t *testing.T, db *sql.DB) func(q string) {
 	}
 	t.Cleanup(func() { conn.Close() })
 	run := func(q string) {
-		if _, err := conn.ExecContext(context.WithoutCancel(t.Context()), q); err != nil {
+		_, err := conn.ExecContext(context.WithoutCancel(t.Context()), q)
+		var me *mysql.MySQLError
+		for errors.As(err, &me) && (me.Number == errLockWait || me.Number == errDeadlock) {
+			_, err = conn.ExecContext(context.WithoutCancel(t.Context()), q)
+		}
+		if err != nil {
 			t.Errorf("%v in %s", err, q)
 		}
 	}

@@ -22,7 +22,7 @@ func TestReadFromReplica(t *testing.T) {
 			return replica.Host, replica.Port
 		}})
 	r.start()
-	if err := r.proc.Wait(t.Context(), time.Minute); err != nil { // what comes from here on comes by the log
+	if err := r.proc.Wait(t.Context(), patience); err != nil { // what comes from here on comes by the log
 		t.Fatal(err)
 	}
 	stop := r.writing()

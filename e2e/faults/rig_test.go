@@ -56,6 +56,9 @@ type rig struct {
 
 const database = "work"
 
+// patience ends what hangs, however slow the machine is.
+const patience = 15 * time.Minute
+
 // options of a rig; the zero value is a plain one.
 type options struct {
 	sourceFlags []mysqltest.Option
@@ -77,7 +80,7 @@ func newRig(t *testing.T, o options) *rig {
 	t.Helper()
 	r := &rig{t: t, dir: t.TempDir(), source: mysqltest.Start(t, o.sourceFlags...), target: mysqltest.Start(t), keyless: o.load.Keyless}
 	if o.load.Seed == 0 {
-		o.load.Seed = uint64(time.Now().UnixNano())
+		o.load.Seed = seedOf(t)
 	}
 	t.Logf("seed %d", o.load.Seed)
 	r.load = workload.New(r.source.DB(), database, o.load)
@@ -186,7 +189,7 @@ func (r *rig) start() {
 // only that the program does.
 func (r *rig) awaitRunning() {
 	r.t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		st, err := r.proc.Status(r.t.Context())
 		if err != nil {
 			r.t.Fatal(err)
@@ -227,7 +230,7 @@ func (r *rig) writing() (stop func()) {
 // settle waits until all has arrived and gives the verdict.
 func (r *rig) settle() {
 	r.t.Helper()
-	if err := r.proc.Wait(r.t.Context(), 3*time.Minute); err != nil {
+	if err := r.proc.Wait(r.t.Context(), patience); err != nil {
 		r.t.Fatal(err)
 	}
 	r.equal()

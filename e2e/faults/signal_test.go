@@ -18,7 +18,7 @@ import (
 // the signal.
 func (r *rig) signal(kind, data string) (string, error) {
 	body := fmt.Sprintf(`{"id": "test", "type": %q, "data": %s}`, kind, data)
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		b, err := r.proc.Post(r.t.Context(), "/v1/signals", body)
 		if err == nil || !strings.Contains(err.Error(), "503") || time.Now().After(deadline) {
 			return string(b), err
@@ -53,7 +53,7 @@ func copiedAgain(t *testing.T, o options, n int) {
 	r := newRig(t, o)
 	r.source.Exec(t, "CREATE DATABASE ops; CREATE TABLE ops.signals (id VARCHAR(42) PRIMARY KEY, type VARCHAR(32) NOT NULL, data TEXT)")
 	r.start()
-	if err := r.proc.Wait(t.Context(), 2*time.Minute); err != nil {
+	if err := r.proc.Wait(t.Context(), patience); err != nil {
 		t.Fatal(err)
 	}
 	stop := r.writing()
@@ -93,7 +93,7 @@ func copiedAgain(t *testing.T, o options, n int) {
 func TestASignalSurvivesAKill(t *testing.T) {
 	r := newRig(t, options{rows: 3000, noLedger: true, load: light()})
 	r.start()
-	if err := r.proc.Wait(t.Context(), time.Minute); err != nil {
+	if err := r.proc.Wait(t.Context(), patience); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.signal("pause-snapshot", "{}"); err != nil {
@@ -118,7 +118,7 @@ func TestASignalSurvivesAKill(t *testing.T) {
 		}
 		return n
 	}
-	for deadline := time.Now().Add(time.Minute); waits() == 0; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); waits() == 0; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the copies that were asked for, and that they are paused, are forgotten")
 		}
@@ -145,13 +145,13 @@ func followedAgain(t *testing.T, o options) {
 	r := newRig(t, o)
 	r.source.Exec(t, "CREATE TABLE work.extra (id INT PRIMARY KEY, v INT); INSERT INTO work.extra VALUES (1, 1), (2, 2), (3, 3)")
 	r.start()
-	if err := r.proc.Wait(t.Context(), time.Minute); err != nil {
+	if err := r.proc.Wait(t.Context(), patience); err != nil {
 		t.Fatal(err)
 	}
 	stop := r.writing()
 	for range 3 {
 		r.source.Exec(t, "SET SESSION binlog_row_image = MINIMAL; UPDATE work.extra SET v = v + 1 WHERE id = 2; SET SESSION binlog_row_image = DEFAULT")
-		for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 			st, err := r.proc.Status(t.Context())
 			if err != nil {
 				t.Fatal(err)

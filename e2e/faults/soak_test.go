@@ -86,7 +86,7 @@ func TestSoak(t *testing.T) {
 	r.soak(half)
 
 	r.start()
-	if err := r.proc.Wait(t.Context(), 10*time.Minute); err != nil {
+	if err := r.proc.Wait(t.Context(), patience); err != nil {
 		t.Fatal(err)
 	}
 	r.equal()

@@ -42,7 +42,7 @@ func (r *rig) refused(begin func() (stop func())) {
 	r.source.Exec(t, "CREATE TABLE work.extra (id INT PRIMARY KEY, v INT NOT NULL); INSERT INTO work.extra VALUES (1, 1), (2, 2), (3, 3)")
 	r.target.Exec(t, "CREATE DATABASE IF NOT EXISTS work; CREATE TABLE work.extra (id INT PRIMARY KEY, v INT NOT NULL, CONSTRAINT small CHECK (v < 100))")
 	r.start()
-	if err := r.proc.Wait(t.Context(), 2*time.Minute); err != nil {
+	if err := r.proc.Wait(t.Context(), patience); err != nil {
 		t.Fatal(err)
 	}
 	stop := begin()
@@ -54,7 +54,7 @@ func (r *rig) refused(begin func() (stop func())) {
 	}
 	r.source.Exec(t, "DELETE FROM work.extra WHERE id = 1")
 	stop()
-	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		if why := r.stoppedBy("mirror", "work.extra"); strings.Contains(why, "small") {
 			break
 		} else if time.Now().After(deadline) {

@@ -78,7 +78,7 @@ func TestTasksChangeUnderKills(t *testing.T) {
 	r.makeSteps()
 	r.start()
 	r.book(1)
-	if err := r.proc.Wait(t.Context(), time.Minute); err != nil { // the copy is there, and each state of a row is told by a change
+	if err := r.proc.Wait(t.Context(), patience); err != nil { // the copy is there, and each state of a row is told by a change
 		t.Fatal(err)
 	}
 	stopSteps, stop := r.stepping(time.Millisecond), r.writing()
@@ -106,7 +106,7 @@ func TestColumnsComeToSeveralTasks(t *testing.T) {
 		sink: map[string]string{"tasks.max": "4", "lanes": "2"}})
 	r.makeSteps()
 	r.start()
-	if err := r.proc.Wait(t.Context(), time.Minute); err != nil {
+	if err := r.proc.Wait(t.Context(), patience); err != nil {
 		t.Fatal(err)
 	}
 	stop := r.stepping(time.Millisecond)

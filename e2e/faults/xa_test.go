@@ -2,7 +2,6 @@ package faults
 
 import (
 	"testing"
-	"time"
 )
 
 // XA transactions that are open while the program is killed, and one that was
@@ -16,13 +15,13 @@ func TestXA(t *testing.T) {
 	xa("CREATE TABLE x (id INT PRIMARY KEY, v INT); INSERT INTO x VALUES (1, 1), (2, 2), (3, 3); CREATE TABLE y (id INT PRIMARY KEY); INSERT INTO y VALUES (1), (2)")
 	xa("XA START 'before'; DELETE FROM y WHERE id = 1; INSERT INTO y VALUES (3); XA END 'before'; XA PREPARE 'before'")
 	r.start()
-	if err := r.proc.Wait(t.Context(), time.Minute); err != nil {
+	if err := r.proc.Wait(t.Context(), patience); err != nil {
 		t.Fatal(err)
 	}
 	xa("XA START 'a'; DELETE FROM x WHERE id = 1; UPDATE x SET v = 20 WHERE id = 2; XA END 'a'; XA PREPARE 'a'")
 	xa("XA START 'b'; DELETE FROM x WHERE id = 3; XA END 'b'; XA PREPARE 'b'")
 	xa("INSERT INTO x VALUES (4, 4)")
-	if err := r.proc.Wait(t.Context(), time.Minute); err != nil {
+	if err := r.proc.Wait(t.Context(), patience); err != nil {
 		t.Fatal(err)
 	}
 	r.equal()
@@ -30,7 +29,7 @@ func TestXA(t *testing.T) {
 	xa("XA ROLLBACK 'b'")
 	r.start()
 	xa("XA COMMIT 'a'")
-	if err := r.proc.Wait(t.Context(), time.Minute); err != nil {
+	if err := r.proc.Wait(t.Context(), patience); err != nil {
 		t.Fatal(err)
 	}
 	r.equal()
