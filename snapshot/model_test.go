@@ -231,11 +231,13 @@ func (m *model) settle() error {
 	return fmt.Errorf("does not come to an end: %+v, faults %v", t, m.c.faults)
 }
 
+// seed is the same each time, so that a run that fails tells of what has changed;
+// SEED sets another.
 func seed(t *testing.T) uint64 {
 	if s, err := strconv.ParseUint(os.Getenv("SEED"), 10, 64); err == nil {
 		return s
 	}
-	return rand.Uint64()
+	return 1
 }
 
 func runModel(seed uint64, f fault, ddl, restarts bool) error {

@@ -19,6 +19,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/towline/towline/connect"
+	"github.com/towline/towline/connect/connecttest"
 	"github.com/towline/towline/offsets"
 )
 
@@ -91,8 +92,7 @@ func checkCrash(t *testing.T, l *Log, acked, tried []int) {
 }
 
 func TestCrash(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	seed := connecttest.Seed(t)
 	rng := mrand.New(mrand.NewPCG(seed, 0))
 	const writers = 3
 	disk := vfs.NewCrashableMem()

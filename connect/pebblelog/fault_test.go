@@ -20,6 +20,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/towline/towline/connect"
+	"github.com/towline/towline/connect/connecttest"
 	"github.com/towline/towline/offsets"
 )
 
@@ -67,8 +68,7 @@ func (b *breaker) wasHit() bool {
 // TestWriteFaults fails the n-th operation of some kind: the log must tell,
 // refuse all else, close, and open with all that was acknowledged.
 func TestWriteFaults(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	seed := connecttest.Seed(t)
 	rng := mrand.New(mrand.NewPCG(seed, 0))
 	for _, c := range []struct {
 		name, path string

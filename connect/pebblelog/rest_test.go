@@ -17,6 +17,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/towline/towline/connect"
+	"github.com/towline/towline/connect/connecttest"
 )
 
 // restCount counts how often logs have rested, by what they say of it.
@@ -149,8 +150,7 @@ func TestRestBesideCalls(t *testing.T) {
 
 // A crash at any instant of a rest loses nothing.
 func TestCrashWhileResting(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	seed := connecttest.Seed(t)
 	rng := mrand.New(mrand.NewPCG(seed, 0))
 	var c restCount
 	disk := vfs.NewCrashableMem()
@@ -205,8 +205,7 @@ func makeLogs(t *testing.T, fs vfs.FS) {
 
 // A fault in a rest freezes the log as any other does.
 func TestFaultWhileResting(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	seed := connecttest.Seed(t)
 	rng := mrand.New(mrand.NewPCG(seed, 0))
 	frozen := 0
 	for range 12 {

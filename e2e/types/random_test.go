@@ -13,10 +13,11 @@ import (
 )
 
 // TestRandomPairs sends random rows of tables of random columns on both ways.
-// TOWLINE_TEST_SEED has it make the same ones again.
+// They are the same each time, so that a run that fails tells of what has changed;
+// TOWLINE_TEST_SEED sets others.
 func TestRandomPairs(t *testing.T) {
 	src, dst := mysqltest.Start(t), mysqltest.Shared(t)
-	seed := rand.Uint64()
+	seed := uint64(1)
 	if n, err := strconv.ParseUint(os.Getenv("TOWLINE_TEST_SEED"), 10, 64); err == nil {
 		seed = n
 	}

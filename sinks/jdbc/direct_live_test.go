@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/towline/towline/connect"
+	"github.com/towline/towline/connect/connecttest"
 	"github.com/towline/towline/e2e/mysqltest"
 	"github.com/towline/towline/schema"
 )
@@ -362,7 +363,7 @@ func TestRowEventsInTheTargetsLog(t *testing.T) {
 	}
 	srv.Exec(t, "INSERT INTO "+table+" (s) VALUES ('next')")
 	expect(t, srv, "SELECT id FROM "+table+" WHERE s = 'next'", "50")
-	expect(t, replica, "SELECT WAIT_FOR_EXECUTED_GTID_SET('"+srv.Query(t, "SELECT @@GLOBAL.gtid_executed")[0][0]+"', 60)", "0")
+	expect(t, replica, "SELECT WAIT_FOR_EXECUTED_GTID_SET('"+srv.Query(t, "SELECT @@GLOBAL.gtid_executed")[0][0]+"', 600)", "0")
 	expect(t, replica, "SELECT COUNT(*) FROM "+table+" WHERE s = CONCAT('y', id) OR s = 'next'", "51")
 }
 
@@ -371,8 +372,7 @@ func TestRowEventsInTheTargetsLog(t *testing.T) {
 func TestRowEventsOfRandomJSON(t *testing.T) {
 	srv := mysqltest.Shared(t)
 	db := srv.CreateDB(t)
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	seed := connecttest.Seed(t)
 	rnd := rand.New(rand.NewPCG(seed, 7))
 	srv.Exec(t, "CREATE TABLE "+db+".docs (id INT PRIMARY KEY, j JSON)")
 	shape := shapeOf(t, srv.DB(), db, "docs", "shop")

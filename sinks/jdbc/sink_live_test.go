@@ -6,9 +6,9 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/towline/towline/connect"
+	"github.com/towline/towline/connect/connecttest"
 	"github.com/towline/towline/e2e/mysqltest"
 	"github.com/towline/towline/offsets"
 	"github.com/towline/towline/schema"
@@ -423,8 +423,7 @@ func TestKeysThatMoveAreRefused(t *testing.T) {
 // the target with a model; it breaks the connection now and then.
 func TestRandomWorkload(t *testing.T) {
 	srv := mysqltest.Shared(t)
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	seed := connecttest.Seed(t)
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	db := srv.CreateDB(t)
 	s := openTest(t, srv.DSN(db), "batch.size", "7")

@@ -202,7 +202,7 @@ func TestOrderPerKey(t *testing.T) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 	})
-	s := newSink(t, r.server.URL, map[string]string{optInFlight: "4"})
+	s := newSink(t, r.server.URL, map[string]string{optInFlight: "4", optAttempts: "0"})
 	if err := s.Write(context.Background(), batch(t, 200, 7)); err != nil {
 		t.Fatal(err)
 	}

@@ -56,7 +56,7 @@ func TestLagOfReplicas(t *testing.T) {
 	look := func(want string) {
 		t.Helper()
 		why := ""
-		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		for deadline := time.Now().Add(10 * time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 			why, _ = b.Look(t.Context(), resting)
 			resting = why != ""
 			if (why == "") == (want == "") && strings.Contains(why, want) {

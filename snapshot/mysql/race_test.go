@@ -428,7 +428,7 @@ func (w *hotWriter) run(t *testing.T, ctx context.Context, number int64) {
 		switch {
 		case err == nil:
 			w.done.Add(1)
-		case errors.As(err, &refused) && refused.Number == errDeadlock:
+		case errors.As(err, &refused) && (refused.Number == errDeadlock || refused.Number == errLockTimeout):
 		default:
 			t.Error(err)
 			return

@@ -348,6 +348,9 @@ func TestLockingReadWaits(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := openReader(t, srv, srv.User, srv.Password)
+		if _, err := r.conn.Execute("SET SESSION innodb_lock_wait_timeout = 600"); err != nil { // however long the test needs to see that it waits
+			t.Fatal(err)
+		}
 		a := anchorOf(t, srv)
 		a.GTIDs = ""
 		c := newChunk(shape, a)
@@ -376,7 +379,7 @@ func TestLockingReadWaits(t *testing.T) {
 
 func waitFor(t *testing.T, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if ok() {
 			return
 		}
