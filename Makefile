@@ -19,6 +19,7 @@ servers: mysql ## the real servers, and a client of others, that the tests need
 	e2e/servers/mariadb.sh
 	e2e/servers/redis.sh
 	e2e/servers/clients.sh
+	e2e/servers/registry.sh
 
 test: build servers ## every test, with servers required; two packages at a time
 	$(if $(RACE),,@echo 'make: no C compiler, so the tests run without the race detector' >&2)

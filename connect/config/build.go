@@ -102,6 +102,7 @@ func (b *builder) connector(name string) *Connector {
 	b.rules(c)
 	b.shared(c.Config.String("value.converter"))
 	c.Converter = b.part(b.reg.Converters, "converter", "value.converter", c.Config.String("value.converter"), "value.converter.")
+	b.converterRules(&c.Converter)
 	b.keyConverter(c)
 	if need := c.Plugin.NeedsSchemas; need != nil && len(b.faults) == 0 && !c.Converter.Plugin.Schemas {
 		b.faults = append(b.faults, need(c.Config)...)
@@ -120,6 +121,16 @@ func (b *builder) rules(c *Connector) {
 	}
 	if c.Plugin.Validate != nil && len(b.faults) == 0 {
 		b.faults = append(b.faults, c.Plugin.Validate(c.Config)...)
+	}
+}
+
+// converterRules are those of a converter's options together.
+func (b *builder) converterRules(p *Part) {
+	if p.Plugin.Validate == nil || len(b.faults) > 0 {
+		return
+	}
+	for _, f := range p.Plugin.Validate(p.Config) {
+		b.fault("value.converter."+f.Key, "%s", f.Text)
 	}
 }
 

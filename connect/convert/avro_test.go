@@ -486,3 +486,37 @@ func FuzzAvroDecode(f *testing.F) {
 		_ = openAvro(t, newStore(t), nil).Encode(&msgs, &out) // it may fail, but not panic
 	})
 }
+
+func TestAvroRegistryOptions(t *testing.T) {
+	p := avroPlugin()
+	for _, c := range []struct {
+		values map[string]string
+		want   string
+	}{
+		{nil, ""},
+		{map[string]string{optRegistryURL: "http://a:1,https://b/x"}, ""},
+		{map[string]string{optRegistryURL: "http://a:1", optCredentials: "USER_INFO", optUserInfo: "u:p:q", optRegister: "false"}, ""},
+		{map[string]string{optCredentials: "USER_INFO", optUserInfo: "u:p"}, optRegistryURL},
+		{map[string]string{optRegistryURL: "http://a:1", optCredentials: "USER_INFO"}, optUserInfo},
+		{map[string]string{optRegistryURL: "http://a:1", optCredentials: "USER_INFO", optUserInfo: "u"}, optUserInfo},
+		{map[string]string{optRegistryURL: "http://a:1", optUserInfo: "u:p"}, optCredentials},
+		{map[string]string{optRegister: "false"}, optRegister},
+	} {
+		cfg := connect.NewConfig(p.Name, p.Options, c.values)
+		faults := p.Validate(cfg)
+		if c.want == "" && len(faults) > 0 || c.want != "" && (len(faults) != 1 || faults[0].Key != c.want) {
+			t.Errorf("%v: %v, want %s", c.values, faults, c.want)
+		}
+		if len(faults) > 0 {
+			continue
+		}
+		_, remote := c.values[optRegistryURL]
+		reg, err := registryOf(cfg, connect.Env{Store: newStore(t)})
+		if _, is := reg.(*registry.Remote); err != nil || is != remote {
+			t.Errorf("%v: %T, %v", c.values, reg, err)
+		}
+	}
+	if _, err := registryOf(connect.NewConfig(p.Name, p.Options, nil), connect.Env{}); err == nil {
+		t.Error("a converter without any registry passes")
+	}
+}

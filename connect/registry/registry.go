@@ -1,7 +1,8 @@
 // Package registry keeps the schemas of messages, which carry nothing but the
 // id of theirs. Own is the one that every Towline has: its schemas are entries
 // of the log's store, so in a cluster they are in the state that all workers
-// share, and on one machine in the log itself.
+// share, and on one machine in the log itself. Remote is one elsewhere, which speaks
+// the API of Confluent's registry.
 //
 // # Ids
 //
