@@ -28,7 +28,8 @@ type shown struct {
 	failing bool
 }
 
-// newShown returns the shown of a task that begins, and tells where.
+// newShown returns the shown of a task that begins, and tells where. A target may
+// know partitions of other tasks, too, which those tell of, and know better.
 func newShown(ctx context.Context, t *sinkTask) *shown {
 	log := t.log
 	if l, ok := log.(trackedLog); ok {
@@ -38,9 +39,15 @@ func newShown(ctx context.Context, t *sinkTask) *shown {
 	if s.groups, _ = log.(connect.Groups); s.groups == nil {
 		return s
 	}
+	all, err := t.log.Topics(ctx)
+	if err != nil {
+		return s // who reads meets the same fault and reports it
+	}
 	for _, marks := range t.starts {
 		for p := range marks {
-			s.due[offsets.MarkKey(p.topic, p.num)] = t.start(p, 0).Position()
+			if n := all[p.topic]; p.topic != t.deadTopic && t.wants(p.topic) && p.num < n && t.shares.owner(p.topic, n, p.num) == t.id.task {
+				s.due[offsets.MarkKey(p.topic, p.num)] = t.start(p, 0).Position()
+			}
 		}
 	}
 	s.end(ctx)
@@ -71,19 +78,22 @@ func (s *shown) show(ctx context.Context, wait time.Duration) {
 	at := make([]connect.Cursor, 0, len(s.due))
 	for k, p := range s.due {
 		topic, num, err := offsets.ParseMarkKey(k)
-		if err != nil {
-			continue // is of another kind
+		if err != nil || topic == s.t.deadTopic {
+			continue // is of another kind: letters are numbered by task
 		}
 		if m, err := offsets.ParseMark(p); err == nil {
 			at = append(at, connect.Cursor{Topic: topic, Partition: num, Offset: m.Offset})
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, wait)
+	tctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	err := s.groups.CommitGroup(ctx, s.t.id.connector, at)
+	err := s.groups.CommitGroup(tctx, s.t.id.connector, at)
 	s.last = time.Now()
 	if err == nil {
 		clear(s.due)
+	}
+	if ctx.Err() != nil {
+		return // the task was cut off, and says itself why
 	}
 	if failing := err != nil; failing != s.failing {
 		if s.failing = failing; failing {
