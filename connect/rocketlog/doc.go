@@ -26,6 +26,11 @@
 // such messages as well, and can tell them by comparing the stamp's place with
 // the queue offset.
 //
+// A broker that opens or shuts its files may pass over messages in an answer, as
+// if nothing had been there. Places of a topic without compaction have no gaps, so
+// what is missing is waited for (Options.Wait), by readers and by who looks for
+// what has landed: see queue.inSight.
+//
 // Of a message, place minus offset never falls from one that counts to the
 // next; finding an offset is a search by halves, or one look where nothing
 // ever went wrong.

@@ -135,8 +135,9 @@ func (f *fetcher) take(ctx context.Context, c *chunk) error {
 		f.size = p.res.Size()
 	}
 	had := f.place
-	for i := range p.res.Messages {
-		m := &p.res.Messages[i]
+	list, _, hidden := f.q.inSight(p.res, f.place)
+	for i := range list {
+		m := &list[i]
 		if m.Offset < f.place {
 			continue
 		}
@@ -145,19 +146,18 @@ func (f *fetcher) take(ctx context.Context, c *chunk) error {
 			return err
 		}
 	}
-	count := len(p.res.Messages)
 	if len(c.list) == 0 { // parts of a message have memory of their own
 		c.release()
 	}
-	var pause time.Duration
-	if count > 0 {
+	if f.place > had {
 		f.hidden = time.Time{}
-		f.learn(p, f.place-had)
-	} else {
-		var err error
-		if pause, err = f.none(p); err != nil {
-			return err
+		if !hidden {
+			f.learn(p, f.place-had)
 		}
+	}
+	pause, err := f.none(p, hidden, len(list))
+	if err != nil {
+		return err
 	}
 	f.note(p.res.Max > f.place)
 	if f.max = p.res.Max; pause > 0 || p.end != open && f.place < p.end {
@@ -168,11 +168,9 @@ func (f *fetcher) take(ctx context.Context, c *chunk) error {
 
 // none says for how long to wait before what a pull brought nothing of is asked for
 // again.
-func (f *fetcher) none(p *pull) (pause time.Duration, err error) {
+func (f *fetcher) none(p *pull, hidden bool, n int) (pause time.Duration, err error) {
 	switch res := p.res; {
-	case res.Moved && res.Min > f.place:
-		return 0, fmt.Errorf("rocketlog: offset %d of %s was dropped by the broker: %w", f.next, f.q.name(), connect.ErrPositionLost)
-	case res.Next > f.place && res.Next <= res.Max: // it passes over what it does not show at the moment
+	case hidden:
 		if f.hidden.IsZero() {
 			f.hidden = time.Now()
 		}
@@ -180,6 +178,10 @@ func (f *fetcher) none(p *pull) (pause time.Duration, err error) {
 			return 0, fmt.Errorf("rocketlog: broker %s does not show offset %d of %s: %w", f.q.q.Broker, f.next, f.q.name(), connect.ErrPositionLost)
 		}
 		return firstPause, nil
+	case n > 0:
+		return 0, nil
+	case res.Moved && res.Min > f.place:
+		return 0, fmt.Errorf("rocketlog: offset %d of %s was dropped by the broker: %w", f.next, f.q.name(), connect.ErrPositionLost)
 	case p.wait > 0 && time.Since(p.began) < firstPause: // what is not shown yet is not waited for by the broker
 		return firstPause / 10, nil
 	}

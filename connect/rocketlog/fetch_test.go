@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -35,12 +36,18 @@ func numbered(t *testing.T, parts int32, n int, value func(i int) string) (*Log,
 	return l, from
 }
 
-// hook has f come between readers of a partition and the broker.
+// hook has f come between readers of a partition and the broker. Who looks for a
+// place asks as ever: it waits for a second, as no reader does.
 func hook(t *testing.T, l *Log, partition int32, f func(ctx context.Context, place int64, most int, wait time.Duration) (*remoting.Pulled, error)) {
 	t.Helper()
 	q, err := l.queueOf("t", partition)
 	check(t, err)
-	q.take = f
+	q.take = func(ctx context.Context, place int64, most int, wait time.Duration) (*remoting.Pulled, error) {
+		if wait == time.Second {
+			return q.pullSome(ctx, place, most, wait)
+		}
+		return f(ctx, place, most, wait)
+	}
 }
 
 // TestAhead: a broker that answers nothing is asked for what is behind what it has
@@ -204,9 +211,14 @@ func TestAheadOfLess(t *testing.T) {
 			if err != nil || len(res.Messages) == 0 {
 				return res, err
 			}
-			switch random(12) {
-			case 0: // what a compaction, or a log that is being opened, looks like
+			switch k := random(len(res.Messages)); random(16) {
+			case 0: // what a log that is being opened or shut looks like
 				res.Next, res.Messages = place+1, nil
+			case 4:
+				res.Messages = slices.Delete(res.Messages, k, k+1)
+				if len(res.Messages) == 0 {
+					res.Next = place + 1
+				}
 			case 1, 2, 3:
 				res.Messages = res.Messages[:1+random(len(res.Messages))]
 			}

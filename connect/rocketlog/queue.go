@@ -49,7 +49,7 @@ type queue struct {
 
 	// post sends buf once, which is what request does but where a test loses it.
 	post func(ctx context.Context) (at int64, err error)
-	// take gives readers messages, which is what pullSome does but where a test keeps some.
+	// take pulls, which is what pullSome does but where a test keeps some.
 	take func(ctx context.Context, place int64, most int, wait time.Duration) (*remoting.Pulled, error)
 
 	lock    chan struct{} // held over all below, and over requests: one batch is in flight
@@ -251,13 +251,14 @@ func (q *queue) walk(ctx context.Context, end int64, see func(s stamp)) error {
 			return err
 		}
 		before := q.place
-		for i := range res.Messages {
-			if err := q.pass(&res.Messages[i], see); err != nil {
+		list, gone, _ := q.inSight(res, q.place)
+		for i := range list {
+			if err := q.pass(&list[i], see); err != nil {
 				return err
 			}
 		}
-		if len(res.Messages) == 0 && res.Next > q.place && res.Next <= end {
-			q.place = res.Next // what was there is gone
+		if gone && res.Next <= end {
+			q.place = res.Next
 		}
 		if q.place > before {
 			progress = time.Now()
@@ -266,6 +267,27 @@ func (q *queue) walk(ctx context.Context, end int64, see func(s stamp)) error {
 		}
 	}
 	return nil
+}
+
+// inSight returns what an answer has from a place on, up to what the broker has and
+// does not show: while it opens or shuts its files it passes over messages, as if
+// nothing had been there, and who took that for all would write again what is there.
+// gone: nothing is there, and nothing will be, up to res.Next.
+func (q *queue) inSight(res *remoting.Pulled, place int64) (list []remoting.Message, gone, hidden bool) {
+	dropped := q.shared || res.Min > place // a compaction leaves gaps, which say nothing
+	if list = res.Messages; len(list) == 0 {
+		next := res.Next > place
+		return nil, next && dropped, next && !dropped && res.Next <= res.Max
+	}
+	for i := range list {
+		switch at := list[i].Offset; {
+		case at > place && !dropped:
+			return list[:i], false, true
+		case at >= place:
+			place, dropped = at+1, q.shared
+		}
+	}
+	return list, false, false
 }
 
 // stall waits a little for messages that must come.
@@ -351,7 +373,7 @@ func (q *queue) first(ctx context.Context) (first int64, err error) {
 
 // pull reads from a place on; it waits for a while if there is nothing yet.
 func (q *queue) pull(ctx context.Context, place int64, wait time.Duration) (res *remoting.Pulled, err error) {
-	return q.pullSome(ctx, place, pullMost, wait)
+	return q.take(ctx, place, pullMost, wait)
 }
 
 // pullSome is pull of so many messages at most.

@@ -40,8 +40,10 @@ func (q *queue) validFrom(ctx context.Context, place int64) (s stamp, ok bool, e
 		if err != nil {
 			return s, false, err
 		}
-		for i := range res.Messages {
-			m := &res.Messages[i]
+		list, gone, _ := q.inSight(res, place)
+		before := place
+		for i := range list {
+			m := &list[i]
 			if m.Offset < place {
 				continue
 			}
@@ -51,11 +53,13 @@ func (q *queue) validFrom(ctx context.Context, place int64) (s stamp, ok bool, e
 			if s.valid() {
 				return s, true, nil
 			}
+			place = m.Offset + 1
 		}
-		if n := len(res.Messages); n > 0 {
-			place, since = max(place, res.Messages[n-1].Offset+1), time.Now()
-		} else if res.Next > place {
+		if gone {
 			place = res.Next
+		}
+		if place > before {
+			since = time.Now()
 		} else if err := q.stall(ctx, since, q.place); err != nil {
 			return s, false, err
 		}
