@@ -14,8 +14,8 @@ import (
 
 // startTimeout and stopTimeout are generous: they end a hang, not a slow machine's work.
 const (
-	startTimeout = 2 * time.Minute
-	stopTimeout  = 2 * time.Minute
+	startTimeout = 10 * time.Minute
+	stopTimeout  = 10 * time.Minute
 )
 
 var (

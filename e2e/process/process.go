@@ -20,6 +20,9 @@ import (
 	"time"
 )
 
+// patience ends a hang, not a slow machine's work.
+const patience = 10 * time.Minute
+
 // Build compiles the program into dir and returns its path. race adds the
 // race detector.
 func Build(dir string, race bool) (string, error) {
@@ -87,7 +90,7 @@ func (p *Process) address() string { return filepath.Join(p.Data, "listen") }
 
 // AwaitUp waits until it answers.
 func (p *Process) AwaitUp(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute) // ends a hang, not a slow machine's work
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
 		if _, err := p.Status(ctx); err == nil {
@@ -242,9 +245,9 @@ func (p *Process) Stop() error {
 			return fmt.Errorf("towline: %w\n%s", err, p.LogTail(20))
 		}
 		return nil
-	case <-time.After(60 * time.Second):
+	case <-time.After(patience):
 		p.Kill()
-		return errors.New("towline did not stop within a minute\n" + p.LogTail(20))
+		return errors.New("towline did not stop in time\n" + p.LogTail(20))
 	}
 }
 
