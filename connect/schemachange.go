@@ -11,7 +11,9 @@ import (
 )
 
 // HeaderSchemaChange is the header of an OpSchema that says what a statement
-// did to the columns; see SchemaChange.
+// did to the columns; see SchemaChange. An OpTruncate, which has the table as it
+// was, has it where the rows may be in several partitions: the table is emptied for
+// it, and its rows are read anew.
 const HeaderSchemaChange = "towline.schema.change"
 
 // HeaderScattered is the header of an OpSchema in a topic of several partitions:
@@ -44,6 +46,9 @@ type SchemaChange struct {
 // Renamed returns the names of a column before and after, if one has another one
 // now.
 func (c *SchemaChange) Renamed() (was, now string, ok bool) {
+	if c == nil {
+		return "", "", false
+	}
 	for i, f := range c.From {
 		if f >= 0 && !strings.EqualFold(c.Was.Columns[f].Name, c.Now.Columns[i].Name) {
 			return c.Was.Columns[f].Name, c.Now.Columns[i].Name, true
@@ -67,6 +72,11 @@ func (r *Record) SetSchemaChange(b *Batch, c *SchemaChange) {
 	all := b.NewHeaders(len(r.Headers) + 1)
 	all[copy(all, r.Headers)] = Header{Key: HeaderSchemaChange, Value: p}
 	r.Headers = all
+}
+
+// HasSchemaChange reports whether SetSchemaChange put something into r.
+func (r *Record) HasSchemaChange() bool {
+	return slices.ContainsFunc(r.Headers, func(h Header) bool { return h.Key == HeaderSchemaChange })
 }
 
 // SchemaChange returns what SetSchemaChange put into r, nil if there is none.

@@ -409,7 +409,7 @@ func (w *weaver) see(r *connect.Record) bool {
 		keep := !t.stopped
 		if keep && w.superseded(t, r) {
 			// A copy makes up for rows that are gone, but not for the table.
-			if keep = r.Flags&connect.Dropped != 0 && !t.stopped; keep {
+			if keep = (r.Flags&connect.Dropped != 0 || r.HasSchemaChange()) && !t.stopped; keep {
 				w.restart(t)
 			}
 		}

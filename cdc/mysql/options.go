@@ -286,6 +286,7 @@ type settings struct {
 	cluster        string // whose workers share the connector; "": this host has it alone
 	log            *slog.Logger
 	noReread       bool // see Source.NoReread
+	scattered      bool // see Source.Scattered
 	single         bool // each transaction is a batch of its own: see Seek
 	sources        sources
 	givenUp        givenUp

@@ -232,6 +232,9 @@ func (q *sequencer) tell(ctx context.Context, h *binlog.Header, o *ddl.Outcome, 
 	rewrites := o.Effect&ddl.Rewrites != 0 || permuted
 	gone := o.Effect&ddl.Removes != 0 && o.Effect&ddl.Empties == 0 || // some of the rows
 		c != nil && (permuted || rewrites && keyRewritten(c)) // rows by their old key, or in the way of others
+	if c != nil && !gone && o.From == nil && q.s.scattered && !q.bears(c) {
+		return q.empty(ctx, h, old, t, c, fmt.Sprintf("%s at %s:%d changes its columns or keys so that rows of before and after it must not be mixed, as they are in several partitions", quote(text), q.file, q.offset))
+	}
 	if old != nil && (o.From != nil || gone) {
 		return q.empty(ctx, h, old, t, c, fmt.Sprintf("%s at %s:%d takes rows out of it or puts others in, which are not in the log", quote(text), q.file, q.offset))
 	}
@@ -248,6 +251,16 @@ func (q *sequencer) tell(ctx context.Context, h *binlog.Header, o *ddl.Outcome, 
 		return nil
 	}
 	return q.reshape(ctx, h, flags, t, c)
+}
+
+// bears reports whether a change of a table's shape is told among rows of both
+// shapes. Where nobody reads a table anew only what would be wrong for certain is
+// not: a column with another name, and keys by which rows go to other partitions.
+func (q *sequencer) bears(c *connect.SchemaChange) bool {
+	if _, _, renamed := c.Renamed(); q.s.noReread {
+		return !renamed && sameKeys(c)
+	}
+	return carried(c)
 }
 
 // anew has a table emptied and read anew whose rows are not known any more.
@@ -274,7 +287,11 @@ func (q *sequencer) empty(ctx context.Context, h *binlog.Header, old, t *schema.
 		q.stop(tableName{t.Database, t.Name}, reason+"; with snapshot.mode=no_data nothing is copied, so copy the table anew yourself")
 		return nil
 	}
-	if err := q.mark(ctx, h, connect.OpTruncate, 0, old); err != nil {
+	gone := task{op: connect.OpTruncate, table: old, topic: q.s.topics.of(old.Database, old.Name)}
+	if q.s.scattered { // it is made where the table is emptied, for that is one place of all partitions
+		gone.change, c = c, nil
+	}
+	if err := q.add(ctx, gone, h, 256); err != nil {
 		return err
 	}
 	return q.reshape(ctx, h, connect.Reread, t, c)

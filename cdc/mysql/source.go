@@ -89,6 +89,11 @@ func (s *Source) Whole(table string) { s.settings.filter.whole = table }
 // rows are not known any more. It comes before Open.
 func (s *Source) NoReread() { s.settings.noReread = true }
 
+// Scattered says, before Open, that the rows of a table go to several partitions
+// of its topic. A table that has a column renamed is emptied and read anew then:
+// rows of both shapes would be on both sides of that.
+func (s *Source) Scattered() { s.settings.scattered = true }
+
 // Open implements connect.Source. With a nil position it begins where the
 // server is now, with the tables as they are now.
 func (s *Source) Open(ctx context.Context, from offsets.Position, state []offsets.Entry) error {

@@ -97,6 +97,9 @@ func mysqlStream(cfg connect.Config, env connect.Env, how *snapshot.Config) (*cd
 	if how.Mode == snapshot.NoData {
 		stream.NoReread()
 	}
+	if cfg.Int("topic.creation.default.partitions") > 1 {
+		stream.Scattered()
+	}
 	return stream, nil
 }
 

@@ -42,7 +42,7 @@ func SourceOnly() []connect.Option {
 	return []connect.Option{
 		{Name: "topic.creation.default.partitions", Type: connect.TypeInt, Default: "1", Min: 1, Max: 1024, Importance: connect.Medium, Group: "Topic Creation",
 			Doc: "The number of partitions of topics that this connector makes. Rows are spread over them by key; with one, a table's changes stay in commit order. " +
-				"A renamed column can be carried by topics with one partition only; a TRUNCATE in several is followed by `jdbc` sinks."},
+				"In several, a column that is renamed, dropped or made narrower, or another key, has the table copied anew; that and a TRUNCATE is followed by `jdbc` sinks."},
 	}
 }
 

@@ -182,6 +182,9 @@ func (c *converter) headers(dst *connect.Messages, b *connect.Batch, i int) ([]c
 	}
 	list := dst.NewHeaders(n)[:0]
 	for _, h := range r.Headers {
+		if h.Key == connect.HeaderSchemaChange {
+			continue // here columns have no shape but that of each message
+		}
 		if flat || h.Key != connect.HeaderTransaction { // it is in the envelope
 			list = append(list, connect.Header{Key: h.Key, Value: copyOf(dst, h.Value)})
 		}

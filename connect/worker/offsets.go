@@ -252,9 +252,6 @@ func (w *Worker) FindSource(ctx context.Context, name string, at time.Time) ([]P
 // ResetSource has a source begin anew when it next starts. It is at rest.
 func (w *Worker) ResetSource(ctx context.Context, name string) error {
 	for _, s := range w.of(name) {
-		if s.conn.Plugin.Resets && s.cfg.Int("topic.creation.default.partitions") > 1 {
-			return fmt.Errorf("%w: a source that begins anew empties tables in the targets first, and topics with several partitions cannot carry that in order", ErrOffsets)
-		}
 		prefix := offsets.SourceKey(name, s.id.task)
 		entries, err := w.Log().Store().Load(ctx, prefix)
 		if err != nil {

@@ -93,7 +93,9 @@ func spreadBarrier(b *connect.Batch, i int, partitions int32) error {
 	b.Insert(i+1, int(partitions)-1)
 	for p := range partitions {
 		c := &b.Records[i+int(p)]
-		if *c = b.Records[i]; p == 1 {
+		if *c = b.Records[i]; r.Op == connect.OpTruncate {
+			// whoever empties the table changes it
+		} else if p == 1 {
 			c.WithoutSchemaChange(b)
 		} else if p > 1 {
 			c.Headers = b.Records[i+1].Headers

@@ -170,7 +170,22 @@ func shapesOf(t *testing.T, db *sql.DB, database string) string {
 // their order, and the same rows. TOWLINE_KILLS has it go on for longer: 25
 // statements for each.
 func TestFullEvolutionUnderKills(t *testing.T) {
-	r := newRig(t, options{rows: 10, load: light(), noLedger: true, sink: map[string]string{"schema.evolution": "full"}})
+	evolves(t, options{}, 8)
+}
+
+// The same where the rows of a table are in several partitions, which several tasks
+// read.
+func TestFullEvolutionInPartitionsUnderKills(t *testing.T) {
+	evolves(t, options{source: map[string]string{"topic.creation.default.partitions": "3"}, sink: map[string]string{"tasks.max": "2"}}, 4)
+}
+
+func evolves(t *testing.T, o options, n int) {
+	t.Helper()
+	o.rows, o.load, o.noLedger = 10, light(), true
+	sink := map[string]string{"schema.evolution": "full"}
+	merge(sink, o.sink)
+	o.sink = sink
+	r := newRig(t, o)
 	conn, err := r.source.DB().Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -187,7 +202,7 @@ func TestFullEvolutionUnderKills(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.proc.Kill()
-	r.killingWhile(func() error { return s.run(t.Context(), int64(25*kills(t, 8))) })
+	r.killingWhile(func() error { return s.run(t.Context(), int64(25*kills(t, n))) })
 	t.Logf("%d statements, %d refused, %d DDL", s.done.Load(), s.refused.Load(), len(s.history))
 	defer func() {
 		if t.Failed() {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/towline/towline/connect"
 )
@@ -15,7 +16,12 @@ import (
 // stands in each of them (connect.Barrier). Whoever gets to it first empties the
 // table; of the other partitions all that stands before the barrier is left out,
 // for it is of rows that are gone. So no partition waits for another one, and
-// what is there in the end is what there would be had all come to it at once.
+// what is there in the end is what there would be had all come to it at once. A
+// change of columns that rows of both shapes cannot be mixed for comes with such a
+// truncation, and is made while the table is empty.
+//
+// Behind a DROP, or another shape, what was told of shapes before it counts for
+// nothing, behind a TRUNCATE it does; so these are two kinds.
 //
 // The table of barriers has the last barrier of each table and kind (partition
 // -1), and for each partition the last one that it has passed. That a barrier
@@ -48,7 +54,8 @@ const barriersSuffix = "_barriers"
 // Kinds of barriers. Those that have not emptied the table are there to be known
 // by the partitions that come to them later.
 const (
-	barrierEmpty  = "t"    // TRUNCATE or DROP
+	barrierEmpty  = "t"    // TRUNCATE
+	barrierAnew   = "d"    // DROP, or other columns: what shapes were told before it are of no use behind it
 	barrierFailed = "f"    // of that kind, which has not emptied a table since it is stopped
 	barrierReread = "r"    // a stopped table begins anew
 	barrierSeen   = "s"    // of that kind, which has not, since nothing was stopped
@@ -93,7 +100,7 @@ type barriers struct {
 	there bool // the table of them is
 	list  map[barrierKey]*barrier
 	// of remembers which of them are of a record's table, until list changes.
-	of     map[routeKey][2]*barrier
+	of     map[routeKey][3]*barrier
 	passes []pass
 	seen   map[barrierKey]connect.Barrier // likewise not committed
 }
@@ -101,6 +108,8 @@ type barriers struct {
 func barrierOf(r *connect.Record) *barrierKey {
 	k := barrierKey{topic: r.Home(), source: r.Table.String()}
 	switch {
+	case r.Op == connect.OpTruncate && (r.Flags&connect.Dropped != 0 || r.HasSchemaChange()):
+		k.kind = barrierAnew
 	case r.Op == connect.OpTruncate:
 		k.kind = barrierEmpty
 	case r.Op == connect.OpSchema && r.Flags&connect.Reread != 0:
@@ -124,17 +133,24 @@ func (s *Sink) takeBarrier(ctx context.Context, i int, r *connect.Record, key ba
 	if err != nil {
 		return true, connect.Permanent(fmt.Errorf("jdbc: %w", err))
 	}
-	if key.kind == barrierEmpty && !s.empties(r) {
-		return true, nil
+	if r.Op == connect.OpTruncate && !s.empties(r) {
+		return true, s.notEmptied(ctx, i, r)
 	}
 	if err := s.makeBarriers(ctx); err != nil {
 		return true, fmt.Errorf("create table %s: %w", s.barriers.table, err)
 	}
-	if key.kind == barrierEmpty {
+	if r.Op == connect.OpTruncate {
 		return true, s.emptyAt(ctx, i, r, n, key, bar)
 	}
 	rest := r.Partition != 0
 	st := s.stopOf(r)
+	for _, kind := range []string{barrierAnew, barrierEmpty} {
+		if b := s.barriers.list[key.as(kind)]; s.isBeyond(b, r) { // it was emptied since, and what the copy began with is over
+			s.passBarrier(key, bar, r)
+			s.barriers.seen[key.as(barrierSeen)] = *bar
+			return rest || s.takeBehind(i, r, b), nil
+		}
+	}
 	if open := s.barriers.list[key]; st == nil || st.anew || open != nil && open.id == bar.ID {
 		s.passBarrier(key, bar, r)
 		s.barriers.seen[key.as(barrierSeen)] = *bar
@@ -155,14 +171,19 @@ func (s *Sink) emptyAt(ctx context.Context, i int, r *connect.Record, n name, ke
 	if err := s.commitAhead(ctx, i); err != nil {
 		return err
 	}
-	e := emptying{key: key, other: key.as(barrierFailed), bar: bar, at: r, dropped: r.Flags&connect.Dropped != 0, stmt: "TRUNCATE TABLE " + n.quoted()}
-	if e.dropped && s.set.drops == dropTable {
+	change, err := s.changeOf(r)
+	if err != nil {
+		return connect.Permanent(fmt.Errorf("jdbc: table %s: %w", r.Table, err))
+	}
+	gone := r.Flags&connect.Dropped != 0
+	e := emptying{key: key, other: key.as(barrierFailed), bar: bar, at: r, name: n, dropped: gone || r.HasSchemaChange(), change: change, stmt: "TRUNCATE TABLE " + n.quoted()}
+	if gone && s.set.drops == dropTable {
 		e.stmt = "DROP TABLE IF EXISTS " + n.quoted()
 	}
 	if s.stops.there {
 		e.then = "DELETE FROM " + s.stops.table.quoted() + s.whereStop(n)
 	}
-	err := s.emptyOnce(ctx, &e)
+	err = s.emptyOnce(ctx, &e)
 	if lerr := s.loadStops(ctx); lerr != nil {
 		return errors.Join(err, lerr)
 	}
@@ -177,9 +198,26 @@ func (s *Sink) emptyAt(ctx context.Context, i int, r *connect.Record, n name, ke
 	}
 	s.passBarrier(key, bar, r)
 	if e.dropped {
-		s.forget() // another table may come under its name
+		s.forget() // another table may come under its name, or the same with other columns
 	}
 	return nil
+}
+
+// notEmptied takes in a truncation that is not followed here. What was done to the
+// columns then is done among rows of both shapes.
+func (s *Sink) notEmptied(ctx context.Context, i int, r *connect.Record) error {
+	if r.Partition != 0 || s.set.evolution == evolveNone {
+		return nil
+	}
+	h, err := r.SchemaChange()
+	if err != nil {
+		return connect.Permanent(err)
+	}
+	if was, now, ok := h.Renamed(); ok {
+		return connect.Permanent(fmt.Errorf("jdbc: table %s: column %s was renamed to %s at the source, and rows of before may still come in other partitions: "+
+			"have the table emptied then (truncate.enabled=true), or give its rows a topic with one partition", r.Table, quoted(was), quoted(now)))
+	}
+	return s.followed(ctx, i, r)
 }
 
 // rereadAt has a stopped table begin anew, unless another partition has passed
@@ -224,9 +262,11 @@ type emptying struct {
 	key, other barrierKey // other: not if that has come as far
 	bar        *connect.Barrier
 	at         *connect.Record
+	name       name
 	dropped    bool
-	stmt       string // "": its rows stay
-	then       string // what is committed with that it is empty
+	change     *change // of its columns, once it is empty; nil: none
+	stmt       string  // "": its rows stay
+	then       string  // what is committed with that it is empty
 }
 
 // emptyOnce empties a table if that is still to be done for a barrier. Everything
@@ -252,16 +292,53 @@ func (s *Sink) emptyOnce(ctx context.Context, e *emptying) error {
 				return fmt.Errorf("%s: %w", e.stmt, err)
 			}
 		}
+		if e.change != nil {
+			if err := s.reshapeEmpty(ctx, conn, e); err != nil {
+				return err
+			}
+		}
 		return s.inOne(ctx, conn, s.headRow(e.key, e.bar, stateEmptied, e.dropped), e.then, s.raiseClaims())
 	})
+}
+
+// reshapeEmpty has a table that was emptied follow a change of its columns. With
+// schema.evolution=full one that cannot, for it was exchanged for another perhaps, is
+// dropped, to be made anew by the first row: there is none that could be lost.
+func (s *Sink) reshapeEmpty(ctx context.Context, conn *sql.Conn, e *emptying) error {
+	done, err := s.catalogue.followIn(ctx, conn, e.name, e.change, e.at)
+	if done != "" && err == nil {
+		s.env.Logger.Info("table has followed the source", "table", e.name.String(), "statement", done)
+	}
+	if s.set.evolution != evolveFull || err != nil && !connect.IsPermanent(err) {
+		return err
+	}
+	if err == nil {
+		look, lerr := s.catalogue.lookIn(ctx, conn, e.name, e.change.now, e.change.nowKey)
+		if lerr != nil || look.def == nil {
+			return lerr
+		}
+		if err = s.catalogue.verdict(e.name, e.change.now, &look); err == nil {
+			return nil
+		}
+	}
+	s.env.Logger.Warn("a table without rows is made anew", "table", e.name.String(), "source", e.change.now.String(), "reason", err)
+	_, err = conn.ExecContext(ctx, "DROP TABLE IF EXISTS "+e.name.quoted())
+	return err
 }
 
 // lookAtBarrier reports whether a barrier has begun, and whether nothing is to be
 // done for it any more. One that its partition has passed a later one before is no
 // barrier of the source that made that.
 func (s *Sink) lookAtBarrier(ctx context.Context, conn *sql.Conn, e *emptying) (begun, over bool, err error) {
+	hashes := []string{literal(s.barrierHash(e.key)), literal(s.barrierHash(e.other))}
+	switch e.key.kind { // either of these two makes up for the other
+	case barrierEmpty:
+		hashes = append(hashes, literal(s.barrierHash(e.key.as(barrierAnew))))
+	case barrierAnew:
+		hashes = append(hashes, literal(s.barrierHash(e.key.as(barrierEmpty))))
+	}
 	rows, err := conn.QueryContext(ctx, "SELECT kind, `partition`, id, state, `offset` FROM "+s.barriers.table.quoted()+" WHERE connector = "+literal(s.ledger.connector)+
-		" AND barrier IN ("+literal(s.barrierHash(e.key))+", "+literal(s.barrierHash(e.other))+") AND `partition` IN (-1, "+strconv.Itoa(int(e.at.Partition))+")")
+		" AND barrier IN ("+strings.Join(hashes, ", ")+") AND `partition` IN (-1, "+strconv.Itoa(int(e.at.Partition))+")")
 	if err != nil {
 		return false, false, err
 	}
@@ -324,31 +401,40 @@ func (s *Sink) passBarrier(key barrierKey, bar *connect.Barrier, r *connect.Reco
 // that failed beside others come again.
 func (s *Sink) behind(r *connect.Record) *barrier {
 	key := routeKey{r.Table, r.Home()}
-	pair, ok := s.barriers.of[key]
+	list, ok := s.barriers.of[key]
 	if !ok {
 		k := barrierKey{barrierEmpty, r.Home(), r.Table.String()}
-		pair = [2]*barrier{s.barriers.list[k], s.barriers.list[k.as(barrierReread)]}
+		list = [3]*barrier{s.barriers.list[k.as(barrierAnew)], s.barriers.list[k], s.barriers.list[k.as(barrierReread)]}
 		if len(s.barriers.of) >= maxRoutes {
 			clear(s.barriers.of)
 		}
-		s.barriers.of[key] = pair
+		s.barriers.of[key] = list
 	}
-	for _, b := range pair {
-		if b == nil {
-			continue
-		}
-		at, passed := b.passed[r.Partition]
-		switch {
-		case passed && r.Offset >= at:
-		case b.isBefore(r):
-			if !passed {
-				s.passBarrier(b.key, &connect.Barrier{ID: b.id}, r)
-			}
-		default:
+	for _, b := range list {
+		if s.isBeyond(b, r) {
 			return b
 		}
 	}
 	return nil
+}
+
+// isBeyond reports whether a table is beyond a barrier, if there is one, that r
+// stands before.
+func (s *Sink) isBeyond(b *barrier, r *connect.Record) bool {
+	if b == nil {
+		return false
+	}
+	at, passed := b.passed[r.Partition]
+	switch {
+	case passed && r.Offset >= at:
+		return false
+	case b.isBefore(r):
+		if !passed {
+			s.passBarrier(b.key, &connect.Barrier{ID: b.id}, r)
+		}
+		return false
+	}
+	return true
 }
 
 // isBefore reports whether a record that comes from a partition which has not

@@ -63,7 +63,7 @@ func (s *Sink) guard(r *connect.Record) guard {
 // that records may come from before which failed beside others.
 func (s *Sink) loadBarriers(ctx context.Context) error {
 	s.barriers = barriers{table: name{s.set.offsets.db, s.set.offsets.table + barriersSuffix}, list: map[barrierKey]*barrier{},
-		of: map[routeKey][2]*barrier{}, seen: map[barrierKey]connect.Barrier{}}
+		of: map[routeKey][3]*barrier{}, seen: map[barrierKey]connect.Barrier{}}
 	t := s.barriers.table.quoted()
 	const marks = " m WHERE m.connector = p.connector AND m.task = 0 AND m.topic = p.topic AND m.`partition` = p.`partition` AND m.`offset` > p.`offset`"
 	rows, err := s.main.conn.QueryContext(ctx, "SELECT h.kind, h.topic, h.source, h.id, h.partitions, h.dropped, COALESCE(p.`partition`, -1), COALESCE(p.`offset`, -1) FROM "+t+" AS h LEFT JOIN "+t+

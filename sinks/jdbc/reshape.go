@@ -15,20 +15,27 @@ import (
 
 // reshape has the target follow a change of a table's shape.
 func (s *Sink) reshape(ctx context.Context, i int, r *connect.Record) error {
-	c, err := s.changeOf(r)
-	if err != nil {
-		return connect.Permanent(fmt.Errorf("jdbc: table %s: %w", r.Table, err))
+	if err := s.followed(ctx, i, r); err != nil {
+		return err
 	}
-	if c != nil {
-		if err := s.follow(ctx, i, r, c); err != nil {
-			return err
-		}
-	}
-	_, err = s.routeFor(ctx, i, r)
+	_, err := s.routeFor(ctx, i, r)
 	if connect.IsPermanent(err) && serverError(err) == nil && s.set.evolution == evolveFull {
 		return s.remake(ctx, i, r, err)
 	}
 	return err
+}
+
+// followed has the target follow what a record says of its table's columns, if it
+// says something.
+func (s *Sink) followed(ctx context.Context, i int, r *connect.Record) error {
+	c, err := s.changeOf(r)
+	if err != nil {
+		return connect.Permanent(fmt.Errorf("jdbc: table %s: %w", r.Table, err))
+	}
+	if c == nil {
+		return nil
+	}
+	return s.follow(ctx, i, r, c)
 }
 
 // remake drops a table that cannot take the rows of its source, which is no
@@ -65,8 +72,12 @@ func (s *Sink) changeOf(r *connect.Record) (*change, error) {
 		return nil, err
 	}
 	keys := s.set.keyMode == keyRecord && len(s.set.keyFields) == 0
-	if h.Now.ID() != r.Table.ID() {
-		if !sameColumns(h.Now, r.Table) {
+	known := h.Now
+	if r.Op == connect.OpTruncate {
+		known = h.Was
+	}
+	if known.ID() != r.Table.ID() {
+		if !sameColumns(known, r.Table) {
 			return nil, transformed(h)
 		}
 		keys = false // it was given another one on the way
@@ -145,36 +156,40 @@ func (c *catalogue) follow(ctx context.Context, n name, ch *change, r *connect.R
 			return err
 		}
 		defer unlock()
-		def, err := catalog.Def(ctx, conn, n.db, n.table)
-		if errors.Is(err, catalog.ErrNotFound) {
-			return nil // it is made with its new shape
-		}
-		if err != nil {
-			return fmt.Errorf("read the shape of table %s: %w", n, err)
-		}
-		extras, err := readExtras(ctx, conn, n)
-		if err != nil {
-			return fmt.Errorf("read the shape of table %s: %w", n, err)
-		}
-		a := planChange(ch, def, extras, c.charsets)
-		if r.Flags&connect.Reread == 0 && !r.Scattered() { // else values may be of rows that have come before this
-			if err := a.findLeftovers(ctx, conn, n); err != nil {
-				return err
-			}
-		}
-		stmt := a.statement(n, true)
-		switch {
-		case len(a.faults) > 0:
-			return connect.Permanent(fmt.Errorf("jdbc: table %s cannot follow a change of %s: %s", n, r.Table, strings.Join(a.faults, "; ")))
-		case stmt == "":
-			return nil
-		case c.evolution == evolveValidate:
-			return connect.Permanent(fmt.Errorf("jdbc: table %s has to follow a change of %s: execute: %s; or set schema.evolution=%s", n, r.Table, stmt, evolveBasic))
-		}
-		done = stmt
-		return c.alter(ctx, conn, n, a, r)
+		done, err = c.followIn(ctx, conn, n, ch, r)
+		return err
 	})
 	return done, err
+}
+
+func (c *catalogue) followIn(ctx context.Context, conn *sql.Conn, n name, ch *change, r *connect.Record) (done string, err error) {
+	def, err := catalog.Def(ctx, conn, n.db, n.table)
+	if errors.Is(err, catalog.ErrNotFound) {
+		return "", nil // it is made with its new shape
+	}
+	if err != nil {
+		return "", fmt.Errorf("read the shape of table %s: %w", n, err)
+	}
+	extras, err := readExtras(ctx, conn, n)
+	if err != nil {
+		return "", fmt.Errorf("read the shape of table %s: %w", n, err)
+	}
+	a := planChange(ch, def, extras, c.charsets)
+	if r.Flags&connect.Reread == 0 && !r.Scattered() { // else values may be of rows that have come before this
+		if err := a.findLeftovers(ctx, conn, n); err != nil {
+			return "", err
+		}
+	}
+	stmt := a.statement(n, true)
+	switch {
+	case len(a.faults) > 0:
+		return "", connect.Permanent(fmt.Errorf("jdbc: table %s cannot follow a change of %s: %s", n, r.Table, strings.Join(a.faults, "; ")))
+	case stmt == "":
+		return "", nil
+	case c.evolution == evolveValidate:
+		return "", connect.Permanent(fmt.Errorf("jdbc: table %s has to follow a change of %s: execute: %s; or set schema.evolution=%s", n, r.Table, stmt, evolveBasic))
+	}
+	return stmt, c.alter(ctx, conn, n, a, r)
 }
 
 // findLeftovers looks for columns that are new at the source and hold values

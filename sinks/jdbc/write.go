@@ -296,7 +296,7 @@ func (s *Sink) applyGroup(ctx context.Context, g *group) error {
 // as passed, too.
 func (s *Sink) truncate(ctx context.Context, i int, r *connect.Record) error {
 	if !s.empties(r) {
-		return nil
+		return s.followed(ctx, i, r)
 	}
 	do, deed := s.catalogue.truncate, "truncate"
 	if r.Flags&connect.Dropped != 0 && s.set.drops == dropTable {
@@ -315,7 +315,7 @@ func (s *Sink) truncate(ctx context.Context, i int, r *connect.Record) error {
 	if r.Flags&connect.Dropped != 0 {
 		s.forget() // another table may come under its name
 	}
-	return nil
+	return s.followed(ctx, i, r)
 }
 
 // empties reports whether a truncation, or the end of a table, is followed.
