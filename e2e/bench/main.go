@@ -116,7 +116,7 @@ func (b *bench) settings() string {
 	if len(b.peers) > 0 {
 		chosen = strings.Join(b.peers, " ")
 	}
-	return fmt.Sprintf("%d rows, %d runs of each side in turns, quick=%v, peers: %s; servers with innodb-flush-log-at-trx-commit=2, sync-binlog=0, buffer pool 1 GB, all on this machine; no TLS beside a replica, mydumper and myloader; took %s",
+	return fmt.Sprintf("%d rows, %d runs of each side in turns, quick=%v, peers: %s; servers with innodb-flush-log-at-trx-commit=2, sync-binlog=0, buffer pool 1 GB, binlog cache 8 MB, all on this machine; no TLS beside a replica, mydumper and myloader; took %s",
 		b.rows, b.runs, b.quick, chosen, time.Since(b.began).Round(time.Second))
 }
 

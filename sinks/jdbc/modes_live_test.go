@@ -3,6 +3,7 @@ package jdbc
 import (
 	"context"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -195,8 +196,18 @@ func TestCheck(t *testing.T) {
 	if f := found[len(found)-2]; f.OK || f.Fatal || f.Fix != "GRANT REPLICATION_APPLIER ON *.* TO 'jdbc_check'; GRANT TRIGGER ON `"+db+"`.* TO 'jdbc_check'" {
 		t.Errorf("%+v", f)
 	}
+	small := func(found []connect.Finding) bool {
+		return slices.ContainsFunc(found, func(f connect.Finding) bool {
+			return strings.Contains(f.What, "binlog_cache_size is 32768") && !f.OK && !f.Fatal
+		})
+	}
+	if !small(found) {
+		t.Errorf("nothing about the small cache: %+v", found)
+	}
+	srv.Exec(t, "SET GLOBAL binlog_cache_size = 8388608")
+	t.Cleanup(func() { _, _ = srv.DB().Exec("SET GLOBAL binlog_cache_size = DEFAULT") })
 	srv.Exec(t, "GRANT REPLICATION_APPLIER ON *.* TO "+user+"; GRANT TRIGGER ON "+db+".* TO "+user)
-	if found := run(user, "pw"); !found[len(found)-2].OK {
+	if found := run(user, "pw"); !found[len(found)-2].OK || small(found) {
 		t.Errorf("%+v", found)
 	}
 	if found := run(user, "secret"); len(found) != 1 || !found[0].Fatal || strings.Contains(found[0].What, "secret") {
