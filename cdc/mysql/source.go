@@ -90,8 +90,8 @@ func (s *Source) Whole(table string) { s.settings.filter.whole = table }
 func (s *Source) NoReread() { s.settings.noReread = true }
 
 // Scattered says, before Open, that the rows of a table go to several partitions
-// of its topic. A table that has a column renamed is emptied and read anew then:
-// rows of both shapes would be on both sides of that.
+// of its topic. A table whose columns or keys change so that rows of both shapes
+// cannot be mixed (see carried) is emptied and read anew then.
 func (s *Source) Scattered() { s.settings.scattered = true }
 
 // Open implements connect.Source. With a nil position it begins where the
