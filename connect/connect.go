@@ -20,7 +20,8 @@ type Source interface {
 	// A Source that failed may be opened again after Close.
 	Open(ctx context.Context, from offsets.Position, state []offsets.Entry) error
 	// Read fills b, which is empty, with at least one record or a Pos. It
-	// waits for them, and returns io.EOF itself at the end of a finite source. A
+	// waits for them, also until what it gave before is committed if nothing may
+	// come behind that sooner, and returns io.EOF itself at the end of a finite source. A
 	// batch ends at a transaction's end or, where the transaction is large,
 	// inside it, and then has no Pos (invariant 3).
 	Read(ctx context.Context, b *Batch) error

@@ -160,6 +160,11 @@ func (r *rig) read(t *testing.T, done func(b *connect.Batch, rows int) bool) []c
 			}
 		}
 		all = append(all, r.passed(t, &b)...)
+		if b.Pos != nil {
+			if err := r.source.Commit(ctx, b.Pos); err != nil {
+				t.Fatal(err)
+			}
+		}
 		if done(&b, rows) {
 			return all
 		}
@@ -207,6 +212,9 @@ func (r *rig) passed(t *testing.T, b *connect.Batch) []connect.Record {
 	}
 	for i := range out.Records {
 		got, want := &out.Records[i], &b.Records[i]
+		if want.Origin != nil {
+			want.Origin.Copy = 0 // numbers a truncation for who routes it, which is before
+		}
 		if got.Op != want.Op || got.Flags != want.Flags&^connect.Half || got.Table.ID() != want.Table.ID() || !reflect.DeepEqual(got.Table, want.Table) ||
 			got.Seq != want.Seq || got.Time != want.Time || got.Row != want.Row || !reflect.DeepEqual(got.Origin, want.Origin) {
 			t.Errorf("table %s: the frame converter makes %+v of %+v", want.Table, got, want)
