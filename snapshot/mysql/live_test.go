@@ -343,6 +343,11 @@ func read(t *testing.T, src *snapshot.Source, dst *copies) {
 		t.Fatal(errors.Join(err, src.Close()))
 	}
 	dst.apply(&b)
+	if b.Pos != nil {
+		if err := src.Commit(t.Context(), b.Pos); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func compare(t *testing.T, srv *mysqltest.Server, db string, dst *copies) {
