@@ -150,6 +150,19 @@ settle() {
 	mv -T "$PARTIAL" "$HOME_DIR"
 }
 
+# has_java N: whether the java on the PATH is N or later.
+has_java() {
+	local line
+	command -v java >/dev/null || return 1
+	line=$(java -version 2>&1 | head -n 1) || return 1
+	[[ $line =~ \"([0-9]+)[.\"] && ${BASH_REMATCH[1]} -ge $1 ]]
+}
+
+# installed_for_java: whether $HOME_DIR is whole, by recipe $RECIPE, and the java that it is for still there.
+installed_for_java() {
+	[[ -r $HOME_DIR/installed && $(head -n 1 "$HOME_DIR/installed") == "recipe $RECIPE" && -x $(cat "$HOME_DIR/java") ]]
+}
+
 # servers_dir: the folder that everything is installed below.
 servers_dir() {
 	local dir=${TOWLINE_SERVERS:-${XDG_CACHE_HOME:-${HOME:?set HOME or TOWLINE_SERVERS}/.cache}/towline/servers}

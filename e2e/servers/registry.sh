@@ -24,18 +24,9 @@ exec </dev/null
 # shellcheck source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-installed() {
-	[[ -r $HOME_DIR/installed && $(head -n 1 "$HOME_DIR/installed") == "recipe $RECIPE" && -x $(cat "$HOME_DIR/java") ]]
-}
+installed() { installed_for_java; }
 
 report() { say "the registry of schemas is ready in $HOME_DIR ($(sed -n 2p "$HOME_DIR/installed"))"; }
-
-new_java() {
-	local line
-	command -v java >/dev/null || return 1
-	line=$(java -version 2>&1 | head -n 1) || return 1
-	[[ $line =~ \"([0-9]+)[.\"] && ${BASH_REMATCH[1]} -ge 17 ]]
-}
 
 missing() {
 	say "$1, so the test with another registry of schemas cannot run"
@@ -54,7 +45,7 @@ fetch() {
 install_registry() {
 	: >"$LOG"
 	rm -rf "$PARTIAL" "$HOME_DIR" "$HOME_DIR.missing"
-	if ! new_java || ! command -v mvn >/dev/null; then
+	if ! has_java 17 || ! command -v mvn >/dev/null; then
 		missing "there is no java 17 or no mvn"
 		return
 	fi

@@ -24,25 +24,15 @@ exec </dev/null
 # shellcheck source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-installed() {
-	[[ -r $HOME_DIR/installed && $(head -n 1 "$HOME_DIR/installed") == "recipe $RECIPE" && -x $(cat "$HOME_DIR/java") ]]
-}
+installed() { installed_for_java; }
 
 report() { say "RocketMQ is ready in $HOME_DIR ($(sed -n 2p "$HOME_DIR/installed"))"; }
-
-# new_java: whether the java on the PATH is 11 or later.
-new_java() {
-	local line
-	command -v java >/dev/null || return 1
-	line=$(java -version 2>&1 | head -n 1) || return 1
-	[[ $line =~ \"([0-9]+)[.\"] && ${BASH_REMATCH[1]} -ge 11 ]]
-}
 
 # ensure_tools: installs from the distribution what is missing of java and mvn. A broken source of
 # packages fails the update and yet leaves the lists that are needed: whether the packages come is what decides.
 ensure_tools() {
 	local packages=()
-	new_java || packages+=(default-jre-headless)
+	has_java 11 || packages+=(default-jre-headless)
 	command -v mvn >/dev/null || packages+=(maven)
 	((${#packages[@]})) || return 0
 	if ((EUID != 0)) || ! command -v apt-get >/dev/null; then
