@@ -80,22 +80,8 @@ func TestAvroRoundTrip(t *testing.T) {
 				g := connecttest.NewGen(connecttest.Seed(t))
 				g.Strict = values[optTime] != ""
 				g.Headers = true
-				var in, out connect.Batch
-				var msgs connect.Messages
-				fill(g, &in, rows)
 				store := newStore(t)
-				if err := openAvro(t, store, values).Encode(&msgs, &in); err != nil {
-					t.Fatal(err)
-				}
-				if err := openAvro(t, store, values).Decode(&out, msgs.List); err != nil {
-					t.Fatal(err)
-				}
-				comparable(&in)
-				comparable(&out)
-				in.Pos = nil
-				if diff := connecttest.EqualBatches(&out, &in); diff != "" {
-					t.Fatal(diff)
-				}
+				throughAndBack(t, g, rows, openAvro(t, store, values), openAvro(t, store, values))
 			}
 		})
 	}
@@ -399,11 +385,7 @@ func TestAvroTransactionBlock(t *testing.T) {
 	const block = `{"id":"u:1","total_order":3,"data_collection_order":2}`
 	conv := openAvro(t, newStore(t), nil)
 	var b, back connect.Batch
-	for _, flags := range []connect.Flags{0, connect.Unwrapped} {
-		r := b.Add()
-		r.Op, r.Flags, r.Table, r.After, r.Time, r.Origin = connect.OpInsert, flags, shopTable(t), schema.Row{schema.MakeInt(1), str("x")}, 5, &connect.Origin{ServerID: 1, Query: "INSERT \"é\""}
-		r.Headers = []connect.Header{{Key: "other", Value: []byte("1")}, {Key: connect.HeaderTransaction, Value: []byte(block)}}
-	}
+	addInTransaction(t, &b, block)
 	var m connect.Messages
 	if err := conv.Encode(&m, &b); err != nil {
 		t.Fatal(err)

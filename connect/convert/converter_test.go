@@ -80,13 +80,20 @@ func comparable(b *connect.Batch) {
 
 func roundTrip(t *testing.T, g *connecttest.Gen, values map[string]string) {
 	t.Helper()
+	throughAndBack(t, g, 200, open(t, values), open(t, values))
+}
+
+// throughAndBack encodes records with one converter, and wants another one to make the
+// same records of the messages.
+func throughAndBack(t *testing.T, g *connecttest.Gen, records int, from, to connect.Converter) {
+	t.Helper()
 	var in, out connect.Batch
 	var msgs connect.Messages
-	fill(g, &in, 200)
-	if err := open(t, values).Encode(&msgs, &in); err != nil {
+	fill(g, &in, records)
+	if err := from.Encode(&msgs, &in); err != nil {
 		t.Fatal(err)
 	}
-	if err := open(t, values).Decode(&out, msgs.List); err != nil {
+	if err := to.Decode(&out, msgs.List); err != nil {
 		t.Fatal(err)
 	}
 	comparable(&in)

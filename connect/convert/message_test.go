@@ -58,17 +58,23 @@ func TestMessagesBesideRows(t *testing.T) {
 	}
 }
 
+// addInTransaction adds two changes, in an envelope and without, of a transaction.
+func addInTransaction(t *testing.T, b *connect.Batch, block string) {
+	t.Helper()
+	for _, flags := range []connect.Flags{0, connect.Unwrapped} {
+		r := b.Add()
+		r.Op, r.Flags, r.Table, r.After, r.Time, r.Origin = connect.OpInsert, flags, shopTable(t), schema.Row{schema.MakeInt(1), str("x")}, 5, &connect.Origin{ServerID: 1, Query: "INSERT \"é\""}
+		r.Headers = []connect.Header{{Key: "other", Value: []byte("1")}, {Key: connect.HeaderTransaction, Value: []byte(block)}}
+	}
+}
+
 // Where a change stands in its transaction is in the envelope, and in a header
 // where there is no envelope.
 func TestTransactionBlock(t *testing.T) {
 	const block = `{"id":"u:1","total_order":3,"data_collection_order":2}`
 	conv := open(t, nil)
 	var b connect.Batch
-	for _, flags := range []connect.Flags{0, connect.Unwrapped} {
-		r := b.Add()
-		r.Op, r.Flags, r.Table, r.After, r.Time, r.Origin = connect.OpInsert, flags, shopTable(t), schema.Row{schema.MakeInt(1), str("x")}, 5, &connect.Origin{ServerID: 1, Query: "INSERT \"é\""}
-		r.Headers = []connect.Header{{Key: "other", Value: []byte("1")}, {Key: connect.HeaderTransaction, Value: []byte(block)}}
-	}
+	addInTransaction(t, &b, block)
 	var m connect.Messages
 	if err := conv.Encode(&m, &b); err != nil {
 		t.Fatal(err)
